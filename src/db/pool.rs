@@ -1,0 +1,196 @@
+//! Where the database is, and pools of connections to it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::r2d2::{ManageConnection, Pool};
+use diesel::sqlite::SqliteConnection;
+
+use super::{Conn, DbError};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Postgres,
+    Sqlite,
+}
+
+/// `sqlite:PATH` or `postgres://…`. Shown without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    backend: Backend,
+    raw: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDatabaseUrl {
+    #[error("HOMING_DATABASE_URL must begin with \"sqlite:\" or \"postgres://\"")]
+    Scheme,
+    #[error("HOMING_DATABASE_URL names no file after \"sqlite:\"")]
+    NoFile,
+    #[error(
+        "HOMING_DATABASE_URL asks for TLS (sslmode={0}), which this binary was built without: build it with \
+         `cargo build --release --features postgres-tls`, or use sslmode=disable on a trusted network"
+    )]
+    NoTls(String),
+}
+
+impl DatabaseUrl {
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// The SQLite file, if it is one.
+    pub fn file(&self) -> Option<PathBuf> {
+        (self.backend == Backend::Sqlite).then(|| PathBuf::from(&self.raw))
+    }
+
+    pub fn sqlite(path: &Path) -> Self {
+        Self { backend: Backend::Sqlite, raw: path.display().to_string() }
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = InvalidDatabaseUrl;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = raw.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(InvalidDatabaseUrl::NoFile);
+            }
+            return Ok(Self { backend: Backend::Sqlite, raw: path.to_owned() });
+        }
+        if !raw.starts_with("postgres://") && !raw.starts_with("postgresql://") {
+            return Err(InvalidDatabaseUrl::Scheme);
+        }
+        let mode = raw.split(['?', '&']).find_map(|part| part.strip_prefix("sslmode="));
+        match mode {
+            Some(mode @ ("require" | "verify-ca" | "verify-full"))
+                if !cfg!(feature = "postgres-tls") =>
+            {
+                Err(InvalidDatabaseUrl::NoTls(mode.to_owned()))
+            }
+            _ => Ok(Self { backend: Backend::Postgres, raw: raw.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.backend {
+            Backend::Sqlite => write!(f, "sqlite:{}", self.raw),
+            Backend::Postgres => {
+                let rest = self.raw.split_once("://").map_or("", |(_, rest)| rest);
+                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+                write!(f, "postgres://{}", place.split('?').next().unwrap_or(place))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Makes connections of the kind the address says; diesel's own manager would try every kind in turn.
+pub struct ConnManager {
+    url: DatabaseUrl,
+}
+
+/// Per connection: WAL survives a crash, FULL makes a commit durable before it is acknowledged.
+const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 15000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;";
+
+impl ManageConnection for ConnManager {
+    type Connection = Conn;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Conn, Self::Error> {
+        let failed = diesel::r2d2::Error::ConnectionError;
+        match self.url.backend {
+            Backend::Postgres => {
+                Ok(Conn::Postgres(PgConnection::establish(&self.url.raw).map_err(failed)?))
+            }
+            Backend::Sqlite => {
+                let mut conn = SqliteConnection::establish(&self.url.raw).map_err(failed)?;
+                conn.batch_execute(SQLITE_SETTINGS).map_err(diesel::r2d2::Error::QueryError)?;
+                Ok(Conn::Sqlite(conn))
+            }
+        }
+    }
+
+    fn is_valid(&self, conn: &mut Conn) -> Result<(), Self::Error> {
+        match conn {
+            Conn::Postgres(pg) => {
+                pg.batch_execute("SELECT 1").map_err(diesel::r2d2::Error::QueryError)
+            }
+            // A file does not go away as a server does.
+            Conn::Sqlite(_) => Ok(()),
+        }
+    }
+
+    fn has_broken(&self, _: &mut Conn) -> bool {
+        std::thread::panicking()
+    }
+}
+
+pub(super) fn open(url: &DatabaseUrl) -> Result<(Pool<ConnManager>, Pool<ConnManager>), DbError> {
+    let pool = |size| {
+        Pool::builder()
+            .max_size(size)
+            .min_idle(Some(1))
+            .connection_timeout(Duration::from_secs(10))
+            .error_handler(Box::new(LogHandler))
+            .build(ConnManager { url: url.clone() })
+    };
+    Ok(match url.backend {
+        Backend::Sqlite => (pool(8)?, pool(1)?),
+        Backend::Postgres => {
+            let shared = pool(16)?;
+            (shared.clone(), shared)
+        }
+    })
+}
+
+/// r2d2 tries again on its own; its complaints go to our log.
+#[derive(Debug)]
+struct LogHandler;
+
+impl diesel::r2d2::HandleError<diesel::r2d2::Error> for LogHandler {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::warn!(%error, "no database connection yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let url: DatabaseUrl =
+            "postgres://homing:secret@db.example/shop?sslmode=disable".parse().unwrap();
+        assert_eq!(
+            (url.to_string(), url.backend()),
+            ("postgres://db.example/shop".to_owned(), Backend::Postgres)
+        );
+        assert_eq!(
+            "sqlite:homing.db".parse::<DatabaseUrl>().unwrap().file(),
+            Some("homing.db".into())
+        );
+    }
+
+    #[test]
+    fn tls_is_refused_where_it_is_not_built_in() {
+        let url = "postgres://h/db?sslmode=require".parse::<DatabaseUrl>();
+        assert_eq!(url.is_err(), !cfg!(feature = "postgres-tls"));
+        assert_eq!("mysql://h/db".parse::<DatabaseUrl>(), Err(InvalidDatabaseUrl::Scheme));
+    }
+}
