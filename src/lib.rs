@@ -1,7 +1,11 @@
 //! Homing brings an online store's customers back. The modules in reading order: each may use those above it.
 
-pub mod primitives;
-
-pub mod db;
-
-pub mod journal;
+pub mod cli;
+pub mod config; //     settings of the process
+pub mod db; //         the door to both databases
+pub mod http; //       the API, the console, and the pages for recipients
+pub mod journal; //    facts, once each, folded into rollups
+pub mod primitives; // ids, instants, money, addresses
+pub mod rules; //      what an operator wants done, as values
+pub mod secret; //     keyed hashes
+pub mod stores; //     a store and its settings //        a file per command

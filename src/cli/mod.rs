@@ -1,0 +1,91 @@
+//! The command line: a file per command of the contract. Data on stdout, progress and logs on stderr.
+
+mod error;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::db::Db;
+use crate::stores::{self, Store};
+
+pub use error::CliError;
+
+#[derive(Parser)]
+#[command(name = "homing", version, about = "Brings an online store's customers back.")]
+struct Cli {
+    /// The store, where one matters.
+    #[arg(long, global = true, default_value = "default", value_name = "KEY")]
+    store: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the database's schema up to date.
+    Migrate,
+}
+
+/// Runs the command that the arguments name. Exit 0 done, 1 failed, 2 wrong usage or input.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome: Result<(), CliError> = (|| {
+        let config = Config::load(|name| std::env::var(name).ok()).map_err(CliError::usage)?;
+        start_logging(&config);
+        match cli.command {
+            Command::Migrate => {
+                let ran = open(&config)?.migrate()?;
+                eprintln!(
+                    "{}",
+                    if ran.is_empty() {
+                        "The schema is up to date."
+                    } else {
+                        "The schema is brought up to date."
+                    }
+                );
+                Ok(())
+            }
+        }
+    })();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+/// Opens the database of the settings, without touching its schema.
+fn open(config: &Config) -> Result<Db, CliError> {
+    Db::open(config.database.clone()).map_err(|e| {
+        CliError::from(e).hint(format!(
+            "check HOMING_DATABASE_URL ({}) and that the database runs",
+            config.database
+        ))
+    })
+}
+
+/// Opens the database, brings its schema up to date, and finds the store that `--store` names.
+#[allow(dead_code, reason = "the commands that come next need it")]
+fn open_store(config: &Config, key: &str) -> Result<(Db, Store), CliError> {
+    let db = open(config)?;
+    db.migrate()?;
+    let store = db
+        .read_here(|conn| stores::store::find_by_key(conn, key).map_err(crate::db::DbError::from))?
+        .ok_or_else(|| {
+            CliError::usage_text(format!("there is no store `{key}`"))
+                .hint("make it with: homing apply --store KEY shop.toml")
+        })?;
+    Ok((db, store))
+}
+
+/// Logs go to stderr. They carry ids, never addresses, tokens or bodies.
+fn start_logging(config: &Config) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match config.log_format {
+        crate::config::LogFormat::Json => builder.json().try_init(),
+        crate::config::LogFormat::Pretty => builder.try_init(),
+    };
+}

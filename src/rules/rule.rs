@@ -1,0 +1,182 @@
+//! A rule as a value: a moment and a delay, an audience, steps, guardrails, a holdout.
+
+use serde::{Deserialize, Serialize};
+
+use super::condition::Condition;
+use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
+use crate::text_enum;
+
+text_enum! {
+    pub enum Class {
+        Marketing = "marketing",
+        /// Owed to the customer: goes without marketing consent, outside caps and quiet hours; never past a suppression.
+        Service = "service",
+    }
+}
+
+text_enum! {
+    pub enum RuleStatus {
+        Draft = "draft",
+        Shadow = "shadow",
+        Live = "live",
+        Paused = "paused",
+    }
+}
+
+text_enum! {
+    /// What ends an enrolment before its last step.
+    pub enum StopOn {
+        /// Any order placed after the episode's moment.
+        Order = "order",
+        /// Any visit after enrolment.
+        Visit = "visit",
+    }
+}
+
+/// The rule as written: what `shop.toml` holds and a rule version stores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    pub key: String,
+    pub name: String,
+    pub class: Class,
+    pub status: RuleStatus,
+    /// 0 to 100; the higher wins within a rung of the ladder.
+    pub priority: u8,
+    /// Share of eligible customers kept out, 0 to 1.
+    pub holdout: f64,
+    pub at_most_every: Option<Delay>,
+    /// Also what fell due in this span before going live.
+    pub include_past: Option<Delay>,
+    pub stop_on: Vec<StopOn>,
+    pub trigger: Trigger,
+    pub audience: Option<Condition>,
+    pub steps: Vec<Step>,
+}
+
+/// From what moment, and how long after it; how long after that it is still of use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    #[serde(flatten)]
+    pub kind: TriggerKind,
+    pub useful_for: Delay,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TriggerKind {
+    VisitedWithoutBuying {
+        after: Delay,
+        min_visits: u32,
+        min_product_views: u32,
+    },
+    CartAbandoned {
+        after: Delay,
+    },
+    CheckoutAbandoned {
+        after: Delay,
+    },
+    FirstOrder {
+        after: Delay,
+    },
+    Order {
+        after: Delay,
+    },
+    /// A fixed time after the last order; learned rhythms come with prediction.
+    RepurchaseDue {
+        after: Delay,
+    },
+    /// From `after` to `until` without an order.
+    WinBack {
+        after: Delay,
+        until: Option<Delay>,
+    },
+    SegmentEntered {
+        segment: String,
+        after: Delay,
+    },
+}
+
+impl TriggerKind {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VisitedWithoutBuying { .. } => "visited_without_buying",
+            Self::CartAbandoned { .. } => "cart_abandoned",
+            Self::CheckoutAbandoned { .. } => "checkout_abandoned",
+            Self::FirstOrder { .. } => "first_order",
+            Self::Order { .. } => "order",
+            Self::RepurchaseDue { .. } => "repurchase_due",
+            Self::WinBack { .. } => "win_back",
+            Self::SegmentEntered { .. } => "segment_entered",
+        }
+    }
+
+    /// How long after its moment it falls due.
+    pub fn after(&self) -> Delay {
+        match self {
+            Self::VisitedWithoutBuying { after, .. }
+            | Self::CartAbandoned { after }
+            | Self::CheckoutAbandoned { after }
+            | Self::FirstOrder { after }
+            | Self::Order { after }
+            | Self::RepurchaseDue { after }
+            | Self::WinBack { after, .. }
+            | Self::SegmentEntered { after, .. } => *after,
+        }
+    }
+
+    /// Stage ladder, strongest first (design: Rules). Service mail stands above all, whatever its trigger.
+    pub fn rung(&self) -> Rung {
+        match self {
+            Self::CheckoutAbandoned { .. } => Rung::Checkout,
+            Self::CartAbandoned { .. } => Rung::Cart,
+            Self::VisitedWithoutBuying { .. } => Rung::Browse,
+            Self::FirstOrder { .. } | Self::Order { .. } => Rung::AfterOrder,
+            Self::RepurchaseDue { .. } => Rung::Repurchase,
+            Self::SegmentEntered { .. } => Rung::AtRisk,
+            Self::WinBack { .. } => Rung::WinBack,
+        }
+    }
+}
+
+/// The order in which rules outrank each other: the smaller wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rung {
+    Service,
+    Checkout,
+    Cart,
+    Browse,
+    AfterOrder,
+    Repurchase,
+    AtRisk,
+    WinBack,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// After the step before; for the first, after the trigger's delay.
+    pub wait: Delay,
+    pub template: String,
+    pub subject: Option<String>,
+    pub coupon: Option<String>,
+}
+
+/// A rule in force: what is stored beside its definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRule {
+    pub id: RuleId,
+    pub store: StoreId,
+    pub version: i32,
+    pub status: RuleStatus,
+    /// When the trigger as it stands went live; what fell due before is left alone.
+    pub live_since: Option<Timestamp>,
+    pub rule: Rule,
+}
+
+impl StoredRule {
+    pub fn rung(&self) -> Rung {
+        match self.rule.class {
+            Class::Service => Rung::Service,
+            Class::Marketing => self.rule.trigger.kind.rung(),
+        }
+    }
+}

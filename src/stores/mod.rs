@@ -1,0 +1,6 @@
+//! A store and its settings: who it is, and the guardrails of its sending.
+
+pub mod settings;
+pub mod store;
+
+pub use settings::{Cap, ConsentMode, InDoubtPolicy, QuietHours, Rate, Scoring, Sending, Store};

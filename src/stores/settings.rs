@@ -1,0 +1,261 @@
+//! Settings as values. `[sending]` and `[scoring]` of shop.toml; see the contract for their text form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::Time;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::primitives::{Currency, Delay, StoreId, Zone};
+use crate::text_enum;
+
+/// A store with its settings in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Store {
+    pub id: StoreId,
+    pub key: String,
+    pub name: String,
+    pub timezone: Zone,
+    pub currency: Currency,
+    pub locale: String,
+    /// `Name <address>`; `None` until settings are applied: nothing is planned or sent before.
+    pub mail_from: Option<String>,
+    pub reply_to: Option<String>,
+    pub postal_address: Option<String>,
+    pub sending: Sending,
+    pub scoring: Scoring,
+}
+
+text_enum! {
+    /// Who may get marketing mail.
+    pub enum ConsentMode {
+        /// Only customers who agreed.
+        OptIn = "opt_in",
+        /// All but those who refused.
+        OptOut = "opt_out",
+    }
+}
+
+text_enum! {
+    /// What becomes of marketing mail that is in doubt; service mail is always sent again.
+    pub enum InDoubtPolicy {
+        Hold = "hold",
+        Resend = "resend",
+    }
+}
+
+/// `[sending]`: the guardrails and the rate. `None` = the guardrail is off (written `""`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sending {
+    #[serde(with = "empty_is_none")]
+    pub quiet_hours: Option<QuietHours>,
+    #[serde(with = "empty_is_none")]
+    pub cap: Option<Cap>,
+    #[serde(with = "empty_is_none")]
+    pub min_gap: Option<Delay>,
+    pub consent: ConsentMode,
+    pub rate: Rate,
+    pub in_doubt: InDoubtPolicy,
+    /// Share of all customers who get no marketing mail at all, 0 to 1.
+    pub holdout: f64,
+}
+
+impl Default for Sending {
+    fn default() -> Self {
+        Self {
+            quiet_hours: Some(QuietHours {
+                from: Time::constant(21, 0, 0, 0),
+                until: Time::constant(9, 0, 0, 0),
+            }),
+            cap: Some(Cap { messages: 2, within: Delay::days(7) }),
+            min_gap: Some(Delay::hours(16)),
+            consent: ConsentMode::OptIn,
+            rate: Rate { per_second: 20 },
+            in_doubt: InDoubtPolicy::Hold,
+            holdout: 0.0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scoring {
+    /// How far ahead value at risk looks.
+    pub risk_horizon: Delay,
+}
+
+impl Default for Scoring {
+    fn default() -> Self {
+        Self { risk_horizon: Delay::days(365) }
+    }
+}
+
+/// Local times of day between which no marketing mail goes out; may span midnight. Text form `21:00-09:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuietHours {
+    pub from: Time,
+    pub until: Time,
+}
+
+/// At most so many marketing messages within a span. Text form `2 per 7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    pub messages: u32,
+    pub within: Delay,
+}
+
+/// Messages per second, over the whole store. Text form `20/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSetting {
+    #[error("`{0}` are no quiet hours: write \"21:00-09:00\", or \"\" for none")]
+    QuietHours(String),
+    #[error("`{0}` is no cap: write \"2 per 7d\", or \"\" for none")]
+    Cap(String),
+    #[error("`{0}` is no rate: write messages a second, from \"1/s\" to \"10000/s\"")]
+    Rate(String),
+}
+
+impl FromStr for QuietHours {
+    type Err = InvalidSetting;
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidSetting::QuietHours(raw.to_owned());
+        let time = |text: &str| {
+            let (hour, minute) = text.trim().split_once(':').ok_or_else(invalid)?;
+            let number = |s: &str| {
+                if s.len() == 2 { s.parse::<i8>().map_err(|_| invalid()) } else { Err(invalid()) }
+            };
+            Time::new(number(hour)?, number(minute)?, 0, 0).map_err(|_| invalid())
+        };
+        let (from, until) = raw.split_once('-').ok_or_else(invalid)?;
+        let (from, until) = (time(from)?, time(until)?);
+        if from == until { Err(invalid()) } else { Ok(Self { from, until }) }
+    }
+}
+
+impl fmt::Display for QuietHours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, until) = (self.from, self.until);
+        write!(
+            f,
+            "{:02}:{:02}-{:02}:{:02}",
+            from.hour(),
+            from.minute(),
+            until.hour(),
+            until.minute()
+        )
+    }
+}
+
+impl FromStr for Cap {
+    type Err = InvalidSetting;
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidSetting::Cap(raw.to_owned());
+        let (messages, within) = raw.split_once(" per ").ok_or_else(invalid)?;
+        let cap = Self {
+            messages: messages.trim().parse().map_err(|_| invalid())?,
+            within: within.parse().map_err(|_| invalid())?,
+        };
+        if cap.messages == 0 || cap.within == Delay::ZERO { Err(invalid()) } else { Ok(cap) }
+    }
+}
+
+impl fmt::Display for Cap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} per {}", self.messages, self.within)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = InvalidSetting;
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidSetting::Rate(raw.to_owned());
+        let per_second =
+            raw.strip_suffix("/s").ok_or_else(invalid)?.trim().parse().map_err(|_| invalid())?;
+        if (1..=10_000).contains(&per_second) { Ok(Self { per_second }) } else { Err(invalid()) }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.per_second)
+    }
+}
+
+/// Serde by the text form.
+macro_rules! serde_as_text {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+serde_as_text!(QuietHours, Cap, Rate);
+
+/// `""` in the document is `None` here.
+pub mod empty_is_none {
+    use super::{Deserialize, Deserializer, FromStr, Serializer, fmt};
+
+    pub fn serialize<T: fmt::Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: fmt::Display>,
+        D: Deserializer<'de>,
+    {
+        let raw = String::deserialize(deserializer)?;
+        if raw.is_empty() {
+            Ok(None)
+        } else {
+            raw.parse().map(Some).map_err(serde::de::Error::custom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_read_back_as_they_print() {
+        let defaults = Sending::default();
+        let json = serde_json::to_string(&defaults).unwrap();
+        assert_eq!(serde_json::from_str::<Sending>(&json).unwrap(), defaults);
+        assert_eq!(serde_json::from_str::<Sending>("{}").unwrap(), defaults);
+        assert_eq!(serde_json::from_str::<Sending>(r#"{"cap":""}"#).unwrap().cap, None);
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused() {
+        for raw in ["", "21-9", "21:00", "25:00-09:00", "21:60-09:00", "09:00-09:00", "9:00-21:00"]
+        {
+            assert!(raw.parse::<QuietHours>().is_err(), "{raw}");
+        }
+        for raw in ["2", "0 per 7d", "2 per 0s", "2 per week", "-1 per 7d"] {
+            assert!(raw.parse::<Cap>().is_err(), "{raw}");
+        }
+        for raw in ["20", "0/s", "20/m", "100000/s"] {
+            assert!(raw.parse::<Rate>().is_err(), "{raw}");
+        }
+    }
+}
