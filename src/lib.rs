@@ -8,4 +8,5 @@ pub mod journal; //    facts, once each, folded into rollups
 pub mod primitives; // ids, instants, money, addresses
 pub mod rules; //      what an operator wants done, as values
 pub mod secret; //     keyed hashes
-pub mod stores; //     a store and its settings //        a file per command
+pub mod stores; //     a store and its settings
+pub mod users; //      who may sign in, and what they may do //        a file per command

@@ -1,6 +1,7 @@
 //! The command line: a file per command of the contract. Data on stdout, progress and logs on stderr.
 
 mod error;
+mod user;
 
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Config;
 use crate::db::Db;
+use crate::primitives::Clock;
 use crate::stores::{self, Store};
 
 pub use error::CliError;
@@ -26,6 +28,9 @@ struct Cli {
 enum Command {
     /// Bring the database's schema up to date.
     Migrate,
+    /// The people who may sign in to the console.
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 /// Runs the command that the arguments name. Exit 0 done, 1 failed, 2 wrong usage or input.
@@ -47,6 +52,10 @@ pub fn run() -> ExitCode {
                 );
                 Ok(())
             }
+            Command::User(command) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                user::run(command, &db, &store, Clock::System)
+            }
         }
     })();
     match outcome {
@@ -66,7 +75,6 @@ fn open(config: &Config) -> Result<Db, CliError> {
 }
 
 /// Opens the database, brings its schema up to date, and finds the store that `--store` names.
-#[allow(dead_code, reason = "the commands that come next need it")]
 fn open_store(config: &Config, key: &str) -> Result<(Db, Store), CliError> {
     let db = open(config)?;
     db.migrate()?;
