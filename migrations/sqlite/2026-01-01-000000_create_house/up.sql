@@ -278,7 +278,8 @@ CREATE TABLE scores (
     next_order_expected_at BIGINT,
     risk_rank        DOUBLE PRECISION -- the order of the at-risk list, highest first; NULL: not on it
 );
-CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id) WHERE risk_rank IS NOT NULL;
+-- Holds what the worklist filters by, so that a filter never visits the rows it leaves out.
+CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id, segment, spent) WHERE risk_rank IS NOT NULL;
 CREATE INDEX scores_by_segment ON scores (store_id, segment, segment_since);
 
 CREATE TABLE segment_history (
@@ -358,6 +359,7 @@ CREATE TABLE decisions (
     CONSTRAINT decisions_pkey PRIMARY KEY (customer_id, id)
 ) WITHOUT ROWID;
 CREATE INDEX decisions_by_time ON decisions (store_id, at);
+CREATE INDEX decisions_by_rule ON decisions (rule_id, at, outcome, reason);
 
 -- The outbox: messages that the planner decided on.
 CREATE TABLE messages (
