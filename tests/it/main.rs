@@ -1,0 +1,5 @@
+//! Integration tests, one binary: the real parts on both databases, and the real program from outside.
+
+mod support;
+
+mod schema;

@@ -1,0 +1,168 @@
+//! The real program: run to its end, or served until dropped.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::TestDb;
+use super::database::SECRET;
+
+/// `homing` with an environment of its own, in a folder of its own.
+pub struct Program {
+    folder: TempDir,
+    settings: Vec<(String, String)>,
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Program {
+    /// On the test's database. Without mail until `HOMING_SMTP_URL` is set.
+    pub fn on(test: &TestDb) -> Self {
+        let program = Self::alone();
+        program.with("HOMING_DATABASE_URL", &test.url).with("HOMING_SECRET", SECRET)
+    }
+
+    /// On nothing but its folder.
+    pub fn alone() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder for the program"),
+            settings: Vec::new(),
+        }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where it runs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into its folder.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text)
+            .expect("a file in the program's folder");
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        let output = self.command(arguments).stdin(Stdio::null()).output().expect("homing runs");
+        output.into()
+    }
+
+    /// Runs a command and demands success; gives what it printed.
+    pub fn must(&self, arguments: &[&str]) -> String {
+        let finished = self.run(arguments);
+        assert_eq!(finished.code, 0, "homing {}: {}", arguments.join(" "), finished.stderr);
+        finished.stdout
+    }
+
+    /// Starts a command and leaves it running.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("homing starts")
+    }
+
+    /// `homing serve` on a free port, ready.
+    pub fn serve(&self) -> Serving {
+        self.serve_by(&["serve"])
+    }
+
+    /// As [`Program::serve`], by any command that serves.
+    pub fn serve_by(&self, arguments: &[&str]) -> Serving {
+        let port = super::free_port();
+        let log = std::fs::File::create(self.folder.path().join("serve.log")).expect("a log");
+        let child = self
+            .command(arguments)
+            .env("HOMING_LISTEN", format!("127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("homing serves");
+        let mut serving = Serving { child, port, log: self.folder.path().join("serve.log") };
+        super::wait_until("homing is ready", || {
+            if let Ok(Some(status)) = serving.child.try_wait() {
+                panic!("homing ended ({status}) before it was ready:\n{}", serving.log());
+            }
+            ureq::get(serving.at("/readyz")).call().is_ok()
+        });
+        serving
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
+        // Only what the test says: a developer's own settings must not reach it.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOMING_")) {
+            command.env_remove(name);
+        }
+        command.envs(self.settings.iter().cloned()).args(arguments).current_dir(self.folder.path());
+        command
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Serving {
+    child: Child,
+    pub port: u16,
+    log: std::path::PathBuf,
+}
+
+impl Serving {
+    /// The address of a path on it.
+    pub fn at(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends SIGTERM and waits for the end; gives the exit code, `None` if a signal ended it.
+    pub fn terminate(mut self) -> Option<i32> {
+        terminate(&self.child);
+        let mut code = None;
+        super::wait_until("homing has stopped", || match self.child.try_wait() {
+            Ok(Some(status)) => {
+                code = Some(status.code());
+                true
+            }
+            _ => false,
+        });
+        code.flatten()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks a process to end, as a service manager does.
+pub fn terminate(child: &Child) {
+    let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    assert!(killed.is_ok_and(|status| status.success()), "a signal could be sent");
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
