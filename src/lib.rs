@@ -5,6 +5,8 @@ pub mod config; //     settings of the process
 pub mod db; //         the door to both databases
 pub mod http; //       the API, the console, and the pages for recipients
 pub mod journal; //    facts, once each, folded into rollups
+pub mod keys; //       who may call: API keys, of one store each
+pub mod metrics; //    what the process counts of its work
 pub mod primitives; // ids, instants, money, addresses
 pub mod rules; //      what an operator wants done, as values
 pub mod secret; //     keyed hashes

@@ -10,6 +10,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::config::Config;
+use crate::primitives::StoreId;
 
 /// One secret per installation, all replicas alike. Each purpose gets a key of its own from it.
 #[derive(Clone)]
@@ -70,6 +71,43 @@ impl Secret {
     }
 }
 
+/// With this key a shop's server vouches for a user id that a browser names.
+///
+/// It is text, and the text is the HMAC key, so that one line in any language makes the hash.
+#[derive(Clone)]
+pub struct IdentifyKey(String);
+
+impl Secret {
+    /// The store's own: a key of one store vouches for nobody in another.
+    pub fn identify_key(&self, store: StoreId) -> IdentifyKey {
+        let hash = self.keyed_hash("identify", &[&store.0.to_be_bytes()]);
+        IdentifyKey(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl IdentifyKey {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `hash` is the hexadecimal HMAC-SHA-256 of `user_id`. Compares in constant time.
+    pub fn verifies(&self, user_id: &str, hash: &str) -> bool {
+        let digit = |byte: u8| (byte as char).to_digit(16).map(|d| d as u8);
+        let bytes: Option<Vec<u8>> = hash
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| match *pair {
+                [high, low] => Some(digit(high)? << 4 | digit(low)?),
+                _ => None,
+            })
+            .collect();
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.0.as_bytes())
+            .expect("HMAC takes any key length");
+        mac.update(user_id.as_bytes());
+        bytes.is_some_and(|bytes| mac.verify_slice(&bytes).is_ok())
+    }
+}
+
 /// 256 bits of chance in 43 characters that are safe in URLs.
 ///
 /// # Panics
@@ -111,6 +149,19 @@ mod tests {
         assert!((900..1_100).contains(&below), "{below}");
         assert_ne!(secret.keyed_hash("a", &[b"bc"]), secret.keyed_hash("ab", &[b"c"]));
         assert_eq!(secret.keyed_hash("a", &[b"bc"]), secret.keyed_hash("a", &[b"bc"]));
+    }
+
+    #[test]
+    fn a_user_id_is_vouched_for_by_the_stores_own_key() {
+        // python3: hmac.new(b"key", b"u-1", "sha256").hexdigest()
+        let key = IdentifyKey("key".to_owned());
+        let hash = "7918bbf141a8482b421eab095a74c40e995f985f6452bf436fb9feb70bac2a9a";
+        assert!(key.verifies("u-1", hash) && key.verifies("u-1", &hash.to_uppercase()));
+        for (user, hash) in [("u-2", hash), ("u-1", ""), ("u-1", &hash[1..]), ("u-1", "日本")] {
+            assert!(!key.verifies(user, hash), "{user} {hash}");
+        }
+        let secret = Secret::new("0123456789abcdef");
+        assert_ne!(secret.identify_key(StoreId(1)).0, secret.identify_key(StoreId(2)).0);
     }
 
     #[test]

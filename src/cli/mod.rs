@@ -1,6 +1,7 @@
 //! The command line: a file per command of the contract. Data on stdout, progress and logs on stderr.
 
 mod error;
+mod key;
 mod user;
 
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ enum Command {
     /// The people who may sign in to the console.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// API keys: make, list, revoke.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 }
 
 /// Runs the command that the arguments name. Exit 0 done, 1 failed, 2 wrong usage or input.
@@ -55,6 +59,10 @@ pub fn run() -> ExitCode {
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 user::run(command, &db, &store, Clock::System)
+            }
+            Command::Key(command) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                key::run(command, &config, &db, &store)
             }
         }
     })();

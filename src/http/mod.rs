@@ -1,5 +1,7 @@
 //! HTTP: every URL on one page.
 
+pub mod auth;
+
 use std::sync::Arc;
 
 use actix_web::web;
@@ -7,6 +9,8 @@ use actix_web::web;
 use crate::config::Config;
 use crate::db::Db;
 use crate::journal::Journal;
+use crate::keys::KeyRing;
+use crate::metrics::Metrics;
 use crate::primitives::Clock;
 use crate::secret::Secret;
 
@@ -17,6 +21,21 @@ pub struct App {
     pub config: Arc<Config>,
     pub secret: Secret,
     pub clock: Clock,
+    pub keys: KeyRing,
+    pub metrics: Metrics,
+}
+
+impl App {
+    pub fn new(
+        db: Db,
+        journal: Journal,
+        config: Arc<Config>,
+        secret: Secret,
+        clock: Clock,
+    ) -> Self {
+        let keys = KeyRing::new(db.clone());
+        Self { db, journal, config, secret, clock, keys, metrics: Metrics::default() }
+    }
 }
 
 /// All routes. The first that matches wins.
