@@ -7,6 +7,7 @@ pub mod http; //       the API, the console, and the pages for recipients
 pub mod journal; //    facts, once each, folded into rollups
 pub mod keys; //       who may call: API keys, of one store each
 pub mod metrics; //    what the process counts of its work
+pub mod ledger; //     who was considered, what was decided, and why
 pub mod primitives; // ids, instants, money, addresses
 pub mod rules; //      what an operator wants done, as values
 pub mod secret; //     keyed hashes

@@ -315,12 +315,14 @@ diesel::table! {
         rule_version -> Integer,
         episode -> BigInt,
         episode_until -> BigInt,
+        order_id -> Nullable<Text>,
         due_at -> BigInt,
         useful_until -> BigInt,
         status -> Text,
         reason -> Nullable<Text>,
         stops_after -> BigInt,
         created_at -> BigInt,
+        enrolled_at -> Nullable<BigInt>,
         retry_at -> Nullable<BigInt>,
     }
 }
@@ -358,6 +360,7 @@ diesel::table! {
         held_for -> Nullable<Text>,
         cancelled_for -> Nullable<Text>,
         attempts -> Integer,
+        claimed_at -> Nullable<BigInt>,
         lease_until -> Nullable<BigInt>,
         lease_owner -> Nullable<Text>,
         sent_at -> Nullable<BigInt>,

@@ -327,6 +327,7 @@ CREATE TABLE enrolments (
     rule_version  INTEGER NOT NULL,
     episode       BIGINT  NOT NULL, -- when the visit, basket, order or stay began
     episode_until BIGINT  NOT NULL, -- the latest moment seen in it
+    order_id      TEXT,             -- the order that the episode is: its time may be told anew, its id not
     due_at        BIGINT  NOT NULL,
     useful_until  BIGINT  NOT NULL,
     status        TEXT    NOT NULL CONSTRAINT enrolments_status
@@ -334,6 +335,7 @@ CREATE TABLE enrolments (
     reason        TEXT,
     stops_after   BIGINT  NOT NULL, -- an order placed later than this ends it
     created_at    BIGINT  NOT NULL,
+    enrolled_at   BIGINT, -- when it entered, or was held out
     retry_at      BIGINT, -- when a waiting one is asked again
     CONSTRAINT enrolments_pkey PRIMARY KEY (customer_id, id),
     CONSTRAINT enrolments_once_per_episode UNIQUE (customer_id, rule_id, episode),
@@ -379,6 +381,7 @@ CREATE TABLE messages (
     held_for       TEXT,   -- why it is deferred now; a ledger row is written when this changes
     cancelled_for  TEXT,
     attempts       INTEGER NOT NULL,
+    claimed_at     BIGINT, -- business time of the last attempt: what caps count while no sent_at is known
     lease_until    BIGINT, -- by the machine's clock
     lease_owner    TEXT,
     sent_at        BIGINT,
@@ -391,6 +394,7 @@ CREATE TABLE messages (
     CONSTRAINT messages_sent_at CHECK (status <> 'sent' OR sent_at IS NOT NULL)
 );
 CREATE INDEX messages_due ON messages (store_id, scheduled_at, id) WHERE status = 'scheduled';
+CREATE INDEX messages_paused ON messages (store_id, rule_id) WHERE status = 'scheduled' AND held_for = 'paused';
 CREATE INDEX messages_leased ON messages (lease_until) WHERE status = 'sending';
 CREATE INDEX messages_by_status ON messages (store_id, status, scheduled_at, id);
 CREATE INDEX messages_by_store ON messages (store_id, id);

@@ -1,0 +1,197 @@
+//! SQL of enrolments and decisions.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use super::{Decision, Enrolment, EnrolmentStatus, NewDecision, NewEnrolment, Outcome, Reason};
+use crate::db::Conn;
+use crate::db::schema::{decisions, enrolments, rules};
+use crate::each_backend;
+use crate::primitives::{
+    CustomerId, DecisionId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp,
+};
+
+/// 16 columns times this stay below SQLite's 32,766 parameters.
+const CHUNK: usize = 1_500;
+
+/// All enrolments of `customers`, oldest first.
+pub fn enrolments_of(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<Vec<Enrolment>> {
+    let mut found = Vec::new();
+    for part in customers.chunks(CHUNK) {
+        let query = Enrolment::query().filter(enrolments::customer_id.eq_any(part));
+        found.extend(query.order((enrolments::customer_id, enrolments::id)).get_results(conn)?);
+    }
+    Ok(found)
+}
+
+/// Inserts what no other planner has: returns the ids that are new. The key is (customer, rule, episode).
+pub fn enrol(conn: &mut Conn, new: &[NewEnrolment]) -> QueryResult<HashSet<EnrolmentId>> {
+    let mut inserted = HashSet::with_capacity(new.len());
+    for part in new.chunks(CHUNK) {
+        let ids: Vec<EnrolmentId> = each_backend!(&mut *conn, c => diesel::insert_into(enrolments::table)
+            .values(part)
+            .on_conflict_do_nothing()
+            .returning(enrolments::id)
+            .get_results(c))?;
+        inserted.extend(ids);
+    }
+    Ok(inserted)
+}
+
+/// What becomes of an enrolment that is open.
+#[derive(Debug, Clone, PartialEq, AsChangeset)]
+#[diesel(table_name = enrolments, treat_none_as_null = true)]
+pub struct Change {
+    pub status: EnrolmentStatus,
+    pub reason: Option<Reason>,
+    pub enrolled_at: Option<Timestamp>,
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Changes an enrolment if it still is in status `from`; false when another was faster.
+pub fn change(
+    conn: &mut Conn,
+    customer: CustomerId,
+    id: EnrolmentId,
+    from: EnrolmentStatus,
+    change: &Change,
+) -> QueryResult<bool> {
+    let row = enrolments::table
+        .filter(enrolments::customer_id.eq(customer))
+        .filter(enrolments::id.eq(id))
+        .filter(enrolments::status.eq(from));
+    Ok(diesel::update(row).set(change).execute(conn)? > 0)
+}
+
+/// Ends an active enrolment; false when it was not active any more.
+pub fn end(
+    conn: &mut Conn,
+    customer: CustomerId,
+    id: EnrolmentId,
+    status: EnrolmentStatus,
+    reason: Option<Reason>,
+) -> QueryResult<bool> {
+    let row = enrolments::table
+        .filter(enrolments::customer_id.eq(customer))
+        .filter(enrolments::id.eq(id))
+        .filter(enrolments::status.eq(EnrolmentStatus::Active));
+    let ended =
+        diesel::update(row).set((enrolments::status.eq(status), enrolments::reason.eq(reason)));
+    Ok(ended.execute(conn)? > 0)
+}
+
+/// Stretches an enrolled episode to a later moment.
+pub fn stretch(
+    conn: &mut Conn,
+    customer: CustomerId,
+    id: EnrolmentId,
+    until: Timestamp,
+    due_at: Timestamp,
+    useful_until: Timestamp,
+) -> QueryResult<()> {
+    let row = enrolments::table
+        .filter(enrolments::customer_id.eq(customer))
+        .filter(enrolments::id.eq(id));
+    diesel::update(row)
+        .set((
+            enrolments::episode_until.eq(until),
+            enrolments::due_at.eq(due_at),
+            enrolments::useful_until.eq(useful_until),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = decisions, treat_none_as_default_value = false)]
+struct DecisionRow {
+    customer_id: CustomerId,
+    id: DecisionId,
+    store_id: StoreId,
+    at: Timestamp,
+    rule_id: RuleId,
+    enrolment_id: Option<EnrolmentId>,
+    step: Option<i32>,
+    outcome: Outcome,
+    reason: Option<Reason>,
+    facts: String,
+    message_id: Option<MessageId>,
+}
+
+/// Writes lines of the ledger. `new_id` makes their ids, in order.
+pub fn record(conn: &mut Conn, new: &[NewDecision], new_id: impl Fn() -> i64) -> QueryResult<()> {
+    for part in new.chunks(CHUNK) {
+        let rows: Vec<DecisionRow> = part
+            .iter()
+            .map(|decision| DecisionRow {
+                customer_id: decision.customer,
+                id: DecisionId(new_id()),
+                store_id: decision.store,
+                at: decision.at,
+                rule_id: decision.rule,
+                enrolment_id: decision.enrolment,
+                step: decision.step,
+                outcome: decision.outcome,
+                reason: decision.reason,
+                facts: decision.facts.to_text(),
+                message_id: decision.message,
+            })
+            .collect();
+        each_backend!(&mut *conn, c => diesel::insert_into(decisions::table).values(&rows).execute(c))?;
+    }
+    Ok(())
+}
+
+type Line = (
+    DecisionId,
+    Timestamp,
+    String,
+    Option<i32>,
+    Outcome,
+    Option<Reason>,
+    String,
+    Option<MessageId>,
+);
+
+/// The ledger of one customer, newest first, at most `limit` lines; with `rule`, of that rule alone.
+pub fn of_customer(
+    conn: &mut Conn,
+    customer: CustomerId,
+    rule: Option<&str>,
+    limit: i64,
+) -> QueryResult<Vec<Decision>> {
+    let mut query = decisions::table
+        .inner_join(rules::table.on(rules::id.eq(decisions::rule_id)))
+        .filter(decisions::customer_id.eq(customer))
+        .order((decisions::at.desc(), decisions::id.desc()))
+        .limit(limit)
+        .select((
+            decisions::id,
+            decisions::at,
+            rules::key,
+            decisions::step,
+            decisions::outcome,
+            decisions::reason,
+            decisions::facts,
+            decisions::message_id,
+        ))
+        .into_boxed();
+    if let Some(key) = rule {
+        query = query.filter(rules::key.eq(key.to_owned()));
+    }
+    let lines: Vec<Line> = query.load(conn)?;
+    Ok(lines
+        .into_iter()
+        .map(|(id, at, rule, step, outcome, reason, facts, message_id)| Decision {
+            id: Some(id),
+            at,
+            rule,
+            step,
+            outcome,
+            reason,
+            facts: serde_json::from_str(&facts).unwrap_or_default(),
+            message_id,
+        })
+        .collect())
+}
