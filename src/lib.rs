@@ -8,6 +8,7 @@ pub mod journal; //    facts, once each, folded into rollups
 pub mod keys; //       who may call: API keys, of one store each
 pub mod metrics; //    what the process counts of its work
 pub mod ledger; //     who was considered, what was decided, and why
+pub mod mail; //       a message's wording, and its way to the mail server
 pub mod primitives; // ids, instants, money, addresses
 pub mod rules; //      what an operator wants done, as values
 pub mod secret; //     keyed hashes

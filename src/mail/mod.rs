@@ -1,0 +1,21 @@
+//! Mail: how a message is worded, and how it is handed to the mail server.
+
+mod reply;
+mod smtp;
+mod transport;
+
+pub use transport::{Delivery, InvalidSmtpUrl, Memory, Transport, Unreachable};
+
+use crate::primitives::EmailAddress;
+
+/// A message as it leaves: nothing in it is decided any more, so each attempt hands over the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyMail {
+    pub envelope_from: EmailAddress,
+    pub envelope_to: EmailAddress,
+    /// With its angle brackets; the same on every attempt.
+    pub message_id: String,
+    pub subject: String,
+    /// RFC 5322, ASCII only, lines ended by CRLF.
+    pub bytes: Vec<u8>,
+}
