@@ -1,22 +1,866 @@
-//! The audience language: conditions over a customer's rollup, score and profile. Pure.
+//! The audience language: who a rule is for, asked of what is known about one customer. Pure.
+//!
+//! Every condition that exists is well typed: what cannot be asked is refused when it is read, not when a
+//! customer is due. What is not known of a customer answers no comparison, not even `ne`; only `is_set` sees it.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
+
+use super::node::{Fields, Node, Problems, Value, is_plain};
+use crate::primitives::{Currency, Timestamp};
+use crate::text_enum;
 
 /// `all` / `any` / `not`, nested, over field comparisons.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
     Not(Box<Condition>),
-    #[serde(untagged)]
     Is(Comparison),
 }
 
-/// One field compared with one value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One field compared with one value that fits it: only reading makes one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    pub field: String,
-    pub op: String,
-    pub value: serde_json::Value,
+    field: Field,
+    op: Op,
+    operand: Operand,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Operand {
+    Number(f64),
+    Text(String),
+    Flag(bool),
+    Numbers(Vec<f64>),
+    Texts(Vec<String>),
+}
+
+text_enum! {
+    /// What can be asked about a customer.
+    pub enum Field {
+        OrdersCount = "orders_count",
+        OrderDays = "order_days",
+        /// Net of refunds, in major units of the store's currency.
+        Spent = "spent",
+        AverageOrderValue = "average_order_value",
+        DaysSinceFirstOrder = "days_since_first_order",
+        DaysSinceLastOrder = "days_since_last_order",
+        DaysSinceLastVisit = "days_since_last_visit",
+        VisitsCount = "visits_count",
+        PageViews = "page_views",
+        ProductViews = "product_views",
+        CartsCount = "carts_count",
+        CheckoutsCount = "checkouts_count",
+        /// What lies in the open basket.
+        CartValue = "cart_value",
+        Segment = "segment",
+        R = "r",
+        F = "f",
+        M = "m",
+        PAlive = "p_alive",
+        ExpectedOrders90d = "expected_orders_90d",
+        ValueAtRisk = "value_at_risk",
+        Country = "country",
+        City = "city",
+        Locale = "locale",
+        Timezone = "timezone",
+        Tags = "tags",
+        HasEmail = "has_email",
+        Consent = "consent",
+    }
+}
+
+text_enum! {
+    pub enum Op {
+        Eq = "eq",
+        Ne = "ne",
+        Lt = "lt",
+        Lte = "lte",
+        Gt = "gt",
+        Gte = "gte",
+        In = "in",
+        NotIn = "not_in",
+        /// A tag among the tags; a part of a text.
+        Contains = "contains",
+        IsSet = "is_set",
+    }
+}
+
+/// The segments of buyers (RFM) that a rule can name.
+pub const SEGMENTS: [&str; 11] = [
+    "champions",
+    "loyal_customers",
+    "potential_loyalists",
+    "new_customers",
+    "promising",
+    "need_attention",
+    "about_to_sleep",
+    "cant_lose_them",
+    "at_risk",
+    "hibernating",
+    "lost",
+];
+
+const CONSENTS: [&str; 3] = ["none", "granted", "withdrawn"];
+
+/// Deeper than any audience that a person can still read; and no stack ever grows past it.
+pub const MAX_DEPTH: usize = 16;
+const MAX_LIST: usize = 1_000;
+
+/// What values a field has.
+enum Kind {
+    Whole { min: f64, max: f64 },
+    Number { min: f64, max: f64 },
+    Text,
+    OneOf(&'static [&'static str]),
+    Tags,
+    Flag,
+}
+
+impl Field {
+    fn kind(self) -> Kind {
+        const LARGE: f64 = 1e12;
+        match self {
+            Self::OrdersCount
+            | Self::OrderDays
+            | Self::VisitsCount
+            | Self::PageViews
+            | Self::ProductViews
+            | Self::CartsCount
+            | Self::CheckoutsCount => Kind::Whole { min: 0.0, max: LARGE },
+            Self::R | Self::F | Self::M => Kind::Whole { min: 1.0, max: 5.0 },
+            Self::PAlive => Kind::Number { min: 0.0, max: 1.0 },
+            Self::Spent
+            | Self::AverageOrderValue
+            | Self::CartValue
+            | Self::ValueAtRisk
+            | Self::DaysSinceFirstOrder
+            | Self::DaysSinceLastOrder
+            | Self::DaysSinceLastVisit
+            | Self::ExpectedOrders90d => Kind::Number { min: 0.0, max: LARGE },
+            Self::Country | Self::City | Self::Locale | Self::Timezone => Kind::Text,
+            Self::Segment => Kind::OneOf(&SEGMENTS),
+            Self::Consent => Kind::OneOf(&CONSENTS),
+            Self::Tags => Kind::Tags,
+            Self::HasEmail => Kind::Flag,
+        }
+    }
+
+    /// The comparisons that make sense for it.
+    pub fn ops(self) -> &'static [Op] {
+        use Op::{Contains, Eq, Gt, Gte, In, IsSet, Lt, Lte, Ne, NotIn};
+        match self.kind() {
+            Kind::Whole { .. } => &[Eq, Ne, Lt, Lte, Gt, Gte, In, NotIn, IsSet],
+            Kind::Number { .. } => &[Eq, Ne, Lt, Lte, Gt, Gte, IsSet],
+            Kind::Text => &[Eq, Ne, In, NotIn, Contains, IsSet],
+            Kind::OneOf(_) => &[Eq, Ne, In, NotIn, IsSet],
+            Kind::Tags => &[Contains, IsSet],
+            Kind::Flag => &[Eq, Ne],
+        }
+    }
+}
+
+// ---- Asking ----
+
+/// What is known of one customer when a condition is asked. Money in minor units of the store's currency.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    /// Of the store's currency's minor unit.
+    pub decimals: u32,
+    pub orders_count: Option<i64>,
+    /// Of these, orders in another currency: their money is in no sum.
+    pub foreign_orders: Option<i64>,
+    pub order_days: Option<i64>,
+    pub spent: Option<i64>,
+    pub first_order_at: Option<Timestamp>,
+    pub last_order_at: Option<Timestamp>,
+    pub last_seen_at: Option<Timestamp>,
+    pub visits_count: Option<i64>,
+    pub page_views: Option<i64>,
+    pub product_views: Option<i64>,
+    pub carts_count: Option<i64>,
+    pub checkouts_count: Option<i64>,
+    pub cart_value: Option<i64>,
+    pub segment: Option<String>,
+    pub r: Option<i64>,
+    pub f: Option<i64>,
+    pub m: Option<i64>,
+    pub p_alive: Option<f64>,
+    pub expected_orders_90d: Option<f64>,
+    pub value_at_risk: Option<i64>,
+    pub country: Option<String>,
+    pub city: Option<String>,
+    pub locale: Option<String>,
+    pub timezone: Option<String>,
+    pub tags: Vec<String>,
+    pub has_email: bool,
+    /// `none`, `granted` or `withdrawn`.
+    pub consent: Option<String>,
+}
+
+/// A field's value, where it is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Known<'s> {
+    Number(f64),
+    Text(&'s str),
+    Tags(&'s [String]),
+    Flag(bool),
+}
+
+impl Subject {
+    /// Somebody of whom nothing is known, in a store of this currency.
+    pub fn unknown(currency: &Currency) -> Self {
+        Self {
+            decimals: currency.decimals(),
+            orders_count: None,
+            foreign_orders: None,
+            order_days: None,
+            spent: None,
+            first_order_at: None,
+            last_order_at: None,
+            last_seen_at: None,
+            visits_count: None,
+            page_views: None,
+            product_views: None,
+            carts_count: None,
+            checkouts_count: None,
+            cart_value: None,
+            segment: None,
+            r: None,
+            f: None,
+            m: None,
+            p_alive: None,
+            expected_orders_90d: None,
+            value_at_risk: None,
+            country: None,
+            city: None,
+            locale: None,
+            timezone: None,
+            tags: Vec::new(),
+            has_email: false,
+            consent: None,
+        }
+    }
+
+    fn value(&self, field: Field, now: Timestamp) -> Option<Known<'_>> {
+        let count = |n: Option<i64>| n.map(|n| Known::Number(n as f64));
+        let money = |minor: Option<i64>| minor.map(|minor| Known::Number(self.major(minor)));
+        let days = |at: Option<Timestamp>| at.map(|at| Known::Number(now.days_since(at)));
+        match field {
+            Field::OrdersCount => count(self.orders_count),
+            Field::OrderDays => count(self.order_days),
+            Field::Spent => money(self.spent),
+            Field::AverageOrderValue => self.average_order_value().map(Known::Number),
+            Field::DaysSinceFirstOrder => days(self.first_order_at),
+            Field::DaysSinceLastOrder => days(self.last_order_at),
+            Field::DaysSinceLastVisit => days(self.last_seen_at),
+            Field::VisitsCount => count(self.visits_count),
+            Field::PageViews => count(self.page_views),
+            Field::ProductViews => count(self.product_views),
+            Field::CartsCount => count(self.carts_count),
+            Field::CheckoutsCount => count(self.checkouts_count),
+            Field::CartValue => money(self.cart_value),
+            Field::Segment => self.segment.as_deref().map(Known::Text),
+            Field::R => count(self.r),
+            Field::F => count(self.f),
+            Field::M => count(self.m),
+            Field::PAlive => self.p_alive.map(Known::Number),
+            Field::ExpectedOrders90d => self.expected_orders_90d.map(Known::Number),
+            Field::ValueAtRisk => money(self.value_at_risk),
+            Field::Country => self.country.as_deref().map(Known::Text),
+            Field::City => self.city.as_deref().map(Known::Text),
+            Field::Locale => self.locale.as_deref().map(Known::Text),
+            Field::Timezone => self.timezone.as_deref().map(Known::Text),
+            Field::Tags => (!self.tags.is_empty()).then_some(Known::Tags(&self.tags)),
+            Field::HasEmail => Some(Known::Flag(self.has_email)),
+            Field::Consent => self.consent.as_deref().map(Known::Text),
+        }
+    }
+
+    /// Correctly rounded, as the reading of a decimal is: 1999 minor units equal the `19.99` of a document.
+    fn major(&self, minor: i64) -> f64 {
+        minor as f64 / 10_f64.powi(self.decimals as i32)
+    }
+
+    fn average_order_value(&self) -> Option<f64> {
+        let own = self.orders_count? - self.foreign_orders.unwrap_or(0);
+        (own > 0).then_some(self.major(self.spent?) / own as f64)
+    }
+}
+
+impl Condition {
+    /// Whether it holds for this customer at `now`.
+    pub fn holds(&self, subject: &Subject, now: Timestamp) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(subject, now)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(subject, now)),
+            Self::Not(part) => !part.holds(subject, now),
+            Self::Is(comparison) => comparison.holds(subject, now),
+        }
+    }
+
+    /// The fields it asks about.
+    pub fn fields(&self) -> BTreeSet<Field> {
+        let mut fields = BTreeSet::new();
+        self.visit(&mut |comparison| {
+            fields.insert(comparison.field);
+        });
+        fields
+    }
+
+    /// What it saw, for the ledger: each field it asks about with its value, `null` where unknown.
+    pub fn facts(
+        &self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        let value = |field| match subject.value(field, now) {
+            None => serde_json::Value::Null,
+            // Three digits are enough to explain, and more would only look exact.
+            Some(Known::Number(n)) => json_number((n * 1e3).round() / 1e3),
+            Some(Known::Text(text)) => json!(text),
+            Some(Known::Tags(tags)) => json!(tags),
+            Some(Known::Flag(flag)) => json!(flag),
+        };
+        self.fields().into_iter().map(|field| (field.to_string(), value(field))).collect()
+    }
+
+    fn visit(&self, f: &mut impl FnMut(&Comparison)) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(f)),
+            Self::Not(part) => part.visit(f),
+            Self::Is(comparison) => f(comparison),
+        }
+    }
+}
+
+impl Comparison {
+    pub fn field(&self) -> Field {
+        self.field
+    }
+
+    fn holds(&self, subject: &Subject, now: Timestamp) -> bool {
+        let known = subject.value(self.field, now);
+        if let (Op::IsSet, Operand::Flag(wanted)) = (self.op, &self.operand) {
+            return known.is_some() == *wanted;
+        }
+        match (known, &self.operand) {
+            (Some(Known::Number(n)), Operand::Number(value)) => match self.op {
+                Op::Eq => n == *value,
+                Op::Ne => n != *value,
+                Op::Lt => n < *value,
+                Op::Lte => n <= *value,
+                Op::Gt => n > *value,
+                Op::Gte => n >= *value,
+                _ => false,
+            },
+            (Some(Known::Number(n)), Operand::Numbers(values)) => {
+                values.contains(&n) == (self.op == Op::In)
+            }
+            (Some(Known::Text(text)), Operand::Text(value)) => {
+                let (text, value) = (folded(text), folded(value));
+                match self.op {
+                    Op::Eq => text == value,
+                    Op::Ne => text != value,
+                    Op::Contains => text.contains(&value),
+                    _ => false,
+                }
+            }
+            (Some(Known::Text(text)), Operand::Texts(values)) => {
+                let text = folded(text);
+                values.iter().any(|value| folded(value) == text) == (self.op == Op::In)
+            }
+            (Some(Known::Tags(tags)), Operand::Text(value)) => {
+                let value = folded(value);
+                tags.iter().any(|tag| folded(tag) == value)
+            }
+            (Some(Known::Flag(flag)), Operand::Flag(value)) => {
+                (flag == *value) == (self.op == Op::Eq)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Texts are compared without case, and `zh_CN` is `zh-CN`: shops and browsers spell them as they like.
+fn folded(text: &str) -> String {
+    text.trim().to_lowercase().replace('_', "-")
+}
+
+// ---- Reading ----
+
+impl Condition {
+    /// Reads `{ all = […] }`, `{ any = […] }`, `{ not = … }` or `{ field, op, value }`; reports what is wrong.
+    pub(super) fn read(node: &Node, place: &str, problems: &mut Problems) -> Option<Self> {
+        read_nested(node, place, 1, problems)
+    }
+}
+
+fn read_nested(
+    node: &Node,
+    place: &str,
+    depth: usize,
+    problems: &mut Problems,
+) -> Option<Condition> {
+    if depth > MAX_DEPTH {
+        problems.add(node.at, format!("{place} is nested deeper than {MAX_DEPTH}"));
+        return None;
+    }
+    let has = |key: &str| match &node.value {
+        Value::Table(entries) => entries.iter().any(|entry| entry.key == key),
+        _ => false,
+    };
+    let joint = ["all", "any", "not"].into_iter().find(|key| has(key));
+    let Some(joint) = joint else {
+        return Comparison::read(node, place, problems).map(Condition::Is);
+    };
+    let fields = Fields::open(node, place, &[joint], &[], problems)?;
+    if joint == "not" {
+        let part = read_nested(fields.get(joint)?, place, depth + 1, problems)?;
+        return Some(Condition::Not(Box::new(part)));
+    }
+    let items = fields.list(joint, problems)?;
+    if items.is_empty() {
+        problems.add(fields.at, format!("`{joint}` in {place} must hold at least one condition"));
+        return None;
+    }
+    let parts: Vec<Option<Condition>> =
+        items.iter().map(|item| read_nested(item, place, depth + 1, problems)).collect();
+    let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(if joint == "all" { Condition::All(parts) } else { Condition::Any(parts) })
+}
+
+impl Comparison {
+    fn read(node: &Node, place: &str, problems: &mut Problems) -> Option<Self> {
+        // A table with none of its keys is more likely a misspelt `all` than a comparison.
+        if let Value::Table(entries) = &node.value
+            && !entries.iter().any(|entry| matches!(entry.key.as_str(), "field" | "op" | "value"))
+        {
+            let found = entries.first().map_or_else(
+                || "is empty".to_owned(),
+                |entry| format!("has the unknown key `{}`", super::node::shorten(&entry.key)),
+            );
+            let at = entries.first().map_or(node.at, |entry| entry.at);
+            problems
+                .add(at, format!("{place} {found}; allowed: all, any, not, or field, op, value"));
+            return None;
+        }
+        let fields = Fields::open(node, place, &["field", "op", "value"], &[], problems)?;
+        fields.require("field", problems);
+        fields.require("op", problems);
+        let field: Option<Field> = fields.parsed("field", problems);
+        let op: Option<Op> = fields.parsed("op", problems);
+        let (field, op) = (field?, op?);
+        if !field.ops().contains(&op) {
+            let allowed = field.ops().iter().map(|op| op.as_str()).collect::<Vec<_>>().join(", ");
+            let at = fields.get("op").map_or(node.at, |op| op.at);
+            problems.add(
+                at,
+                format!("`{op}` cannot be asked of `{field}` in {place}; allowed: {allowed}"),
+            );
+            return None;
+        }
+        let operand = match (op, fields.get("value")) {
+            (Op::IsSet, None) => Operand::Flag(true),
+            (Op::IsSet, Some(Node { value: Value::Flag(flag), .. })) => Operand::Flag(*flag),
+            (Op::IsSet, Some(value)) => {
+                fields.refuse("value", value, "true or false", problems);
+                return None;
+            }
+            (_, None) => {
+                problems
+                    .add(node.at, format!("the condition on `{field}` in {place} has no `value`"));
+                return None;
+            }
+            (Op::In | Op::NotIn, Some(value)) => read_list(field, value, place, problems)?,
+            (_, Some(value)) => read_one(field, value, place, problems)?,
+        };
+        Some(Self { field, op, operand })
+    }
+}
+
+fn read_list(field: Field, node: &Node, place: &str, problems: &mut Problems) -> Option<Operand> {
+    let Value::List(items) = &node.value else {
+        let shown = node.shown();
+        problems.add(
+            node.at,
+            format!("`{field}` in {place} is compared with a list here, not {shown}"),
+        );
+        return None;
+    };
+    if items.is_empty() || items.len() > MAX_LIST {
+        problems.add(
+            node.at,
+            format!(
+                "the list for `{field}` in {place} must hold 1 to {MAX_LIST} values, not {}",
+                items.len()
+            ),
+        );
+        return None;
+    }
+    let read: Vec<Option<Operand>> =
+        items.iter().map(|item| read_one(field, item, place, problems)).collect();
+    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    for operand in read {
+        match operand? {
+            Operand::Number(n) => numbers.push(n),
+            Operand::Text(text) => texts.push(text),
+            _ => return None,
+        }
+    }
+    Some(if texts.is_empty() { Operand::Numbers(numbers) } else { Operand::Texts(texts) })
+}
+
+fn read_one(field: Field, node: &Node, place: &str, problems: &mut Problems) -> Option<Operand> {
+    let within = |min: f64, max: f64| node.number().filter(|n| (min..=max).contains(n));
+    let range = |what: &str, min: f64, max: f64| {
+        if max >= 1e12 {
+            format!("{what} of at least {min}")
+        } else {
+            format!("{what} from {min} to {max}")
+        }
+    };
+    let (operand, wanted) = match (field.kind(), &node.value) {
+        (Kind::Whole { min, max }, _) => (
+            within(min, max).filter(|n| n.fract() == 0.0).map(Operand::Number),
+            range("a whole number", min, max),
+        ),
+        (Kind::Number { min, max }, _) => {
+            (within(min, max).map(Operand::Number), range("a number", min, max))
+        }
+        (Kind::Text | Kind::Tags, Value::Text(text)) => (
+            Some(text.trim())
+                .filter(|t| !t.is_empty() && t.chars().count() <= 200 && t.chars().all(is_plain))
+                .map(|t| Operand::Text(t.to_owned())),
+            "one line of text, 1 to 200 characters long".to_owned(),
+        ),
+        (Kind::Text | Kind::Tags, _) => (None, "a text in quotes".to_owned()),
+        (Kind::OneOf(words), value) => (
+            match value {
+                Value::Text(text) => words
+                    .iter()
+                    .find(|word| *word == text)
+                    .map(|word| Operand::Text((*word).to_owned())),
+                _ => None,
+            },
+            format!("one of: {}", words.join(", ")),
+        ),
+        (Kind::Flag, Value::Flag(flag)) => (Some(Operand::Flag(*flag)), String::new()),
+        (Kind::Flag, _) => (None, "true or false".to_owned()),
+    };
+    if operand.is_none() {
+        problems.add(
+            node.at,
+            format!("`{field}` in {place} is compared with {}, but must be {wanted}", node.shown()),
+        );
+    }
+    operand
+}
+
+// ---- Writing ----
+
+/// Whole numbers without `.0`: `0` is what an operator wrote.
+fn json_number(n: f64) -> serde_json::Value {
+    if n.fract() == 0.0 && n.abs() < 1e15 { json!(n as i64) } else { json!(n) }
+}
+
+impl Condition {
+    /// The form that [`Condition::read`] reads, as a tree.
+    pub fn to_json(&self) -> serde_json::Value {
+        let all = |parts: &[Self]| parts.iter().map(Self::to_json).collect::<Vec<_>>();
+        match self {
+            Self::All(parts) => json!({ "all": all(parts) }),
+            Self::Any(parts) => json!({ "any": all(parts) }),
+            Self::Not(part) => json!({ "not": part.to_json() }),
+            Self::Is(Comparison { field, op, operand }) => {
+                let value = match operand {
+                    Operand::Number(n) => json_number(*n),
+                    Operand::Text(text) => json!(text),
+                    Operand::Flag(flag) => json!(flag),
+                    Operand::Numbers(all) => all.iter().copied().map(json_number).collect(),
+                    Operand::Texts(all) => json!(all),
+                };
+                json!({ "field": field, "op": op, "value": value })
+            }
+        }
+    }
+}
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = serde_json::Value::deserialize(deserializer)?;
+        let mut problems = Problems::default();
+        Self::read(&Node::from_json(&json), "audience", &mut problems).ok_or_else(|| {
+            let said: Vec<String> = problems.0.into_iter().map(|(_, message)| message).collect();
+            serde::de::Error::custom(said.join("; "))
+        })
+    }
+}
+
+/// In words: `orders_count = 0 and segment is one of at_risk, lost`.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |f: &mut fmt::Formatter<'_>, parts: &[Self], word: &str| {
+            for (n, part) in parts.iter().enumerate() {
+                if n > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match part {
+                    Self::Is(_) | Self::Not(_) => write!(f, "{part}")?,
+                    _ if parts.len() == 1 => write!(f, "{part}")?,
+                    _ => write!(f, "({part})")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Self::All(parts) => joined(f, parts, "and"),
+            Self::Any(parts) => joined(f, parts, "or"),
+            Self::Not(part) => write!(f, "not ({part})"),
+            Self::Is(comparison) => comparison.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = match (self.op, &self.operand) {
+            (Op::IsSet, Operand::Flag(true)) => return write!(f, "{} is known", self.field),
+            (Op::IsSet, _) => return write!(f, "{} is not known", self.field),
+            (Op::Eq, _) => "=",
+            (Op::Ne, _) => "≠",
+            (Op::Lt, _) => "<",
+            (Op::Lte, _) => "≤",
+            (Op::Gt, _) => ">",
+            (Op::Gte, _) => "≥",
+            (Op::In, _) => "is one of",
+            (Op::NotIn, _) => "is none of",
+            (Op::Contains, _) => "contains",
+        };
+        write!(f, "{} {op} ", self.field)?;
+        let list = |all: Vec<String>| all.join(", ");
+        match &self.operand {
+            Operand::Number(n) => write!(f, "{n}"),
+            Operand::Text(text) => f.write_str(text),
+            Operand::Flag(flag) => f.write_str(if *flag { "yes" } else { "no" }),
+            Operand::Numbers(all) => f.write_str(&list(all.iter().map(f64::to_string).collect())),
+            Operand::Texts(all) => f.write_str(&list(all.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::samples::any_condition;
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-06-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn days_ago(days: i64) -> Option<Timestamp> {
+        Some(Timestamp(now().0 - days * 86_400_000_000))
+    }
+
+    /// A buyer of whom most is known, but no prediction.
+    fn ann() -> Subject {
+        Subject {
+            orders_count: Some(4),
+            foreign_orders: Some(1),
+            order_days: Some(3),
+            spent: Some(59_97),
+            first_order_at: days_ago(100),
+            last_order_at: days_ago(20),
+            visits_count: Some(9),
+            cart_value: Some(19_99),
+            segment: Some("at_risk".into()),
+            r: Some(2),
+            city: Some("Hangzhou".into()),
+            locale: Some("zh_CN".into()),
+            tags: vec!["VIP".into(), "tea".into()],
+            has_email: true,
+            consent: Some("granted".into()),
+            ..Subject::unknown(&"CNY".parse().unwrap())
+        }
+    }
+
+    fn read(json: serde_json::Value) -> Condition {
+        serde_json::from_value(json.clone()).unwrap_or_else(|e| panic!("{json}: {e}"))
+    }
+
+    fn asked(field: &str, op: &str, value: serde_json::Value) -> bool {
+        read(json!({ "field": field, "op": op, "value": value })).holds(&ann(), now())
+    }
+
+    #[test]
+    fn comparisons_mean_what_they_say() {
+        for (field, op, value) in [
+            ("orders_count", "eq", json!(4)),
+            ("orders_count", "ne", json!(0)),
+            ("orders_count", "in", json!([1, 4])),
+            ("orders_count", "not_in", json!([1, 2])),
+            ("spent", "eq", json!(59.97)),
+            ("spent", "gte", json!(59.97)),
+            ("spent", "lt", json!(60)),
+            ("average_order_value", "eq", json!(19.99)),
+            ("cart_value", "lte", json!(19.99)),
+            ("days_since_last_order", "eq", json!(20)),
+            ("days_since_first_order", "gt", json!(99.5)),
+            ("segment", "in", json!(["at_risk", "lost"])),
+            ("segment", "not_in", json!(["champions"])),
+            ("city", "eq", json!("hangzhou")),
+            ("city", "contains", json!("ZHOU")),
+            ("locale", "eq", json!("zh-CN")),
+            ("tags", "contains", json!("vip")),
+            ("has_email", "eq", json!(true)),
+            ("has_email", "ne", json!(false)),
+            ("consent", "eq", json!("granted")),
+        ] {
+            assert!(asked(field, op, value.clone()), "{field} {op} {value}");
+        }
+        for (field, op, value) in [
+            ("orders_count", "gt", json!(4)),
+            ("spent", "gt", json!(59.97)),
+            ("average_order_value", "gt", json!(19.99)),
+            ("segment", "eq", json!("lost")),
+            ("tags", "contains", json!("vi")),
+            ("tags", "contains", json!("coffee")),
+            ("has_email", "eq", json!(false)),
+        ] {
+            assert!(!asked(field, op, value.clone()), "{field} {op} {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_answers_nothing_but_is_set() {
+        for (op, value) in [("lt", json!(0.5)), ("gte", json!(0)), ("ne", json!(0.3))] {
+            assert!(!asked("p_alive", op, value));
+        }
+        assert!(!asked("country", "not_in", json!(["CN"])));
+        assert!(!asked("p_alive", "is_set", json!(true)));
+        assert!(asked("p_alive", "is_set", json!(false)));
+        assert!(asked("tags", "is_set", json!(true)));
+        let ordered = read(json!({ "field": "days_since_last_order", "op": "is_set" }));
+        assert!(ordered.holds(&ann(), now()));
+        let nobody = Subject::unknown(&"CNY".parse().unwrap());
+        assert!(!read(json!({ "field": "tags", "op": "is_set" })).holds(&nobody, now()));
+        assert!(
+            !read(json!({ "field": "average_order_value", "op": "gte", "value": 0 }))
+                .holds(&nobody, now())
+        );
+    }
+
+    #[test]
+    fn nesting_follows_logic() {
+        let yes = json!({ "field": "orders_count", "op": "eq", "value": 4 });
+        let no = json!({ "field": "orders_count", "op": "eq", "value": 0 });
+        let holds = |json| read(json).holds(&ann(), now());
+        assert!(holds(json!({ "all": [yes, { "not": no }] })));
+        assert!(!holds(json!({ "all": [yes, no] })));
+        assert!(holds(json!({ "any": [no, yes] })));
+        assert!(!holds(json!({ "not": { "any": [no, yes] } })));
+    }
+
+    #[test]
+    fn money_is_asked_in_the_decimals_of_its_currency() {
+        for (code, minor) in [("JPY", 1_500), ("CNY", 150_000), ("KWD", 1_500_000)] {
+            let subject =
+                Subject { spent: Some(minor), ..Subject::unknown(&code.parse().unwrap()) };
+            assert!(
+                read(json!({ "field": "spent", "op": "eq", "value": 1500 })).holds(&subject, now())
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        for (json, said) in [
+            (
+                json!({ "field": "spend", "op": "gt", "value": 1 }),
+                "`spend` is not one of: orders_count",
+            ),
+            (
+                json!({ "field": "spent", "op": "above", "value": 1 }),
+                "`above` is not one of: eq, ne",
+            ),
+            (json!({ "field": "spent", "op": "in", "value": [1] }), "allowed: eq, ne, lt"),
+            (
+                json!({ "field": "spent", "op": "gt", "value": "100" }),
+                "compared with `100`, but must be a number of at least 0",
+            ),
+            (json!({ "field": "spent", "op": "gt", "value": -1 }), "number of at least 0"),
+            (json!({ "field": "spent", "op": "gt" }), "has no `value`"),
+            (json!({ "field": "spent", "op": "gt", "value": null }), "compared with `null`"),
+            (json!({ "field": "orders_count", "op": "eq", "value": 1.5 }), "a whole number"),
+            (json!({ "field": "r", "op": "eq", "value": 6 }), "a whole number from 1 to 5"),
+            (json!({ "field": "segment", "op": "eq", "value": "vip" }), "one of: champions"),
+            (
+                json!({ "field": "segment", "op": "in", "value": "lost" }),
+                "compared with a list here",
+            ),
+            (json!({ "field": "segment", "op": "in", "value": [] }), "1 to 1000 values"),
+            (json!({ "field": "segment", "op": "in", "value": ["lost", 3] }), "compared with `3`"),
+            (json!({ "field": "city", "op": "eq", "value": " " }), "one line of text"),
+            (json!({ "field": "city", "op": "is_set", "value": 1 }), "true or false"),
+            (json!({ "field": "has_email", "op": "eq", "value": "yes" }), "true or false"),
+            (json!({ "all": [], "any": [] }), "unknown key `any`"),
+            (json!({ "not": [] }), "must be a table, not a list"),
+            (json!({}), "is empty"),
+            (json!("x"), "must be a table"),
+        ] {
+            let error =
+                serde_json::from_value::<Condition>(json.clone()).expect_err("refused").to_string();
+            assert!(error.contains(said), "{json}\n{error}\n{said}");
+        }
+    }
+
+    #[test]
+    fn the_ledger_gets_the_facts_that_were_asked() {
+        let condition = read(json!({ "any": [
+            { "field": "p_alive", "op": "lt", "value": 0.5 },
+            { "field": "spent", "op": "gte", "value": 50 },
+            { "field": "spent", "op": "lt", "value": 99 },
+        ] }));
+        let facts = serde_json::Value::Object(condition.facts(&ann(), now()));
+        assert_eq!(facts, json!({ "spent": 59.97, "p_alive": null }));
+        assert_eq!(condition.to_string(), "p_alive < 0.5 or spent ≥ 50 or spent < 99");
+    }
+
+    proptest! {
+        #[test]
+        fn a_condition_reads_back_as_it_is_stored(condition in any_condition()) {
+            let json = serde_json::to_string(&condition).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Condition>(&json).unwrap(), condition);
+        }
+
+        #[test]
+        fn not_is_the_opposite_and_all_is_no_more_than_any(condition in any_condition(), other in any_condition()) {
+            let asked = |condition: &Condition| condition.holds(&ann(), now());
+            prop_assert_ne!(asked(&condition), asked(&Condition::Not(Box::new(condition.clone()))));
+            let both = vec![condition, other];
+            prop_assert!(!asked(&Condition::All(both.clone())) || asked(&Condition::Any(both)));
+        }
+
+        #[test]
+        fn of_nobody_known_no_comparison_holds(condition in any_condition()) {
+            let nobody = Subject::unknown(&"CNY".parse().unwrap());
+            if let Condition::Is(comparison) = &condition
+                && comparison.op != Op::IsSet && comparison.field != Field::HasEmail
+            {
+                prop_assert!(!condition.holds(&nobody, now()));
+            }
+        }
+    }
 }

@@ -3,4 +3,6 @@
 pub mod settings;
 pub mod store;
 
-pub use settings::{Cap, ConsentMode, InDoubtPolicy, QuietHours, Rate, Scoring, Sending, Store};
+pub use settings::{
+    Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sender, Sending, Store,
+};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::civil::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::primitives::{Currency, Delay, StoreId, Zone};
+use crate::primitives::{Currency, Delay, EmailAddress, StoreId, Zone};
 use crate::text_enum;
 
 /// A store with its settings in force.
@@ -24,6 +24,52 @@ pub struct Store {
     pub postal_address: Option<String>,
     pub sending: Sending,
     pub scoring: Scoring,
+}
+
+impl Store {
+    /// `[store]` of shop.toml; `None` until settings are applied.
+    pub fn details(&self) -> Option<Details> {
+        Some(Details {
+            name: self.name.clone(),
+            timezone: self.timezone.clone(),
+            currency: self.currency.clone(),
+            locale: self.locale.clone(),
+            from: self.mail_from.as_deref()?.parse().ok()?,
+            reply_to: self.reply_to.as_deref().and_then(|raw| raw.parse().ok()),
+            postal_address: self.postal_address.clone()?,
+        })
+    }
+}
+
+/// `[store]`: who writes, and in which zone, currency and language.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Details {
+    pub name: String,
+    pub timezone: Zone,
+    pub currency: Currency,
+    /// A BCP 47 tag: `zh-CN`.
+    pub locale: String,
+    pub from: Sender,
+    pub reply_to: Option<EmailAddress>,
+    /// What the law wants under marketing mail.
+    pub postal_address: String,
+}
+
+/// Who a mail is from. Text form `Lakeside Tea <hello@lakeside.example>`, or the address alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// Without line breaks and angle brackets, so that it cannot add a header.
+    name: Option<String>,
+    address: EmailAddress,
+}
+
+impl Sender {
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+    pub fn address(&self) -> &EmailAddress {
+        &self.address
+    }
 }
 
 text_enum! {
@@ -117,8 +163,64 @@ pub enum InvalidSetting {
     QuietHours(String),
     #[error("`{0}` is no cap: write \"2 per 7d\", or \"\" for none")]
     Cap(String),
+    #[error(
+        "`{0}` is no sender: write a name and an address, such as \"Lakeside Tea <hello@lakeside.example>\""
+    )]
+    Sender(String),
     #[error("`{0}` is no rate: write messages a second, from \"1/s\" to \"10000/s\"")]
     Rate(String),
+}
+
+impl FromStr for Sender {
+    type Err = InvalidSetting;
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let invalid = || InvalidSetting::Sender(raw.to_owned());
+        let text = raw.trim();
+        let (name, address) = match text.rsplit_once('<') {
+            None => ("", text),
+            Some((name, rest)) => (name.trim(), rest.strip_suffix('>').ok_or_else(invalid)?),
+        };
+        let name = match name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(quoted) => unescape(quoted),
+            None => name.to_owned(),
+        };
+        let name = name.trim();
+        let fits = |c: char| !c.is_control() && !matches!(c, '<' | '>' | '\u{202A}'..='\u{202E}');
+        if name.chars().count() > 100 || !name.chars().all(fits) {
+            return Err(invalid());
+        }
+        Ok(Self {
+            name: (!name.is_empty()).then(|| name.to_owned()),
+            address: address.parse().map_err(|_| invalid())?,
+        })
+    }
+}
+
+/// A quoted string's content: a backslash stands for the character after it (RFC 5322 §3.2.4).
+fn unescape(quoted: &str) -> String {
+    let mut chars = quoted.chars();
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        text.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    text
+}
+
+/// As RFC 5322 §3.4 wants it: a name with punctuation stands in quotes.
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_atom = |c: char| {
+            c.is_alphanumeric() || c == ' ' || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        };
+        match &self.name {
+            None => self.address.fmt(f),
+            Some(name) if name.chars().all(is_atom) => write!(f, "{name} <{}>", self.address),
+            Some(name) => {
+                let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+                write!(f, "\"{quoted}\" <{}>", self.address)
+            }
+        }
+    }
 }
 
 impl FromStr for QuietHours {
@@ -243,6 +345,36 @@ mod tests {
         assert_eq!(serde_json::from_str::<Sending>(&json).unwrap(), defaults);
         assert_eq!(serde_json::from_str::<Sending>("{}").unwrap(), defaults);
         assert_eq!(serde_json::from_str::<Sending>(r#"{"cap":""}"#).unwrap().cap, None);
+    }
+
+    #[test]
+    fn senders_read_back_as_they_print_and_mail_software_understands_them() {
+        for (raw, printed) in [
+            ("Lakeside Tea <hello@Lakeside.example>", "Lakeside Tea <hello@lakeside.example>"),
+            ("湖畔茶 <hello@lakeside.example>", "湖畔茶 <hello@lakeside.example>"),
+            ("hello@lakeside.example", "hello@lakeside.example"),
+            ("<hello@lakeside.example>", "hello@lakeside.example"),
+            ("Tea, Lake & Co. <a@b.example>", "\"Tea, Lake & Co.\" <a@b.example>"),
+            (r#""The \"Lake\"" <a@b.example>"#, r#""The \"Lake\"" <a@b.example>"#),
+            (r#""back\\slash" <a@b.example>"#, r#""back\\slash" <a@b.example>"#),
+        ] {
+            let sender: Sender = raw.parse().unwrap();
+            assert_eq!(sender.to_string(), printed);
+            assert_eq!(printed.parse::<Sender>().unwrap(), sender);
+            let mailbox: lettre::message::Mailbox = printed.parse().unwrap();
+            assert_eq!(mailbox.name.as_deref(), sender.name(), "{printed}");
+            assert_eq!(mailbox.email.to_string(), sender.address().as_str());
+        }
+        for raw in [
+            "",
+            "Lakeside",
+            "A <a@b>",
+            "A <a@b.example",
+            "A\r\nBcc: x <a@b.example>",
+            "A <b> <a@b.example>",
+        ] {
+            assert!(raw.parse::<Sender>().is_err(), "{raw}");
+        }
     }
 
     #[test]

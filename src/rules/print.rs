@@ -1,0 +1,195 @@
+//! Writes settings and rules as text: the document that `document` reads back, and the lines of a difference.
+//!
+//! Both are made from one list of settings, so that whatever can be written also shows when it changes.
+
+use std::fmt::Write;
+
+use super::document::{ShopDocument, defaults};
+use super::{Condition, Rule, Step, StopOn, Trigger, TriggerKind};
+use crate::primitives::Delay;
+use crate::stores::{Details, Scoring, Sending};
+
+/// One `key = value` line; `usual` ones say what would hold without them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    pub key: &'static str,
+    pub value: String,
+    usual: bool,
+}
+
+fn line(key: &'static str, value: String) -> Line {
+    Line { key, value, usual: false }
+}
+
+fn line_unless(usual: bool, key: &'static str, value: String) -> Line {
+    Line { key, value, usual }
+}
+
+impl ShopDocument {
+    /// The document as text: `parse(print(x)) == x`. What has its default is left out of rules.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        section(&mut text, "[store]", &details(&self.store), false);
+        section(&mut text, "\n[sending]", &sending(&self.sending), true);
+        section(&mut text, "\n[scoring]", &scoring(&self.scoring), true);
+        for rule in &self.rules {
+            section(&mut text, "\n[[rule]]", &rule_lines(rule), false);
+            for (n, step) in rule.steps.iter().enumerate() {
+                section(&mut text, "\n[[rule.step]]", &step_lines(step, n), false);
+            }
+        }
+        text
+    }
+}
+
+fn section(text: &mut String, header: &str, lines: &[Line], with_usual: bool) {
+    text.push_str(header);
+    text.push('\n');
+    for line in lines.iter().filter(|line| with_usual || !line.usual) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} = {}", line.key, line.value);
+    }
+}
+
+pub fn details(store: &Details) -> Vec<Line> {
+    let reply_to = store.reply_to.as_ref().map_or_else(String::new, ToString::to_string);
+    vec![
+        line("name", quoted(&store.name)),
+        line("timezone", quoted(store.timezone.name())),
+        line("currency", quoted(store.currency.as_str())),
+        line("locale", quoted(&store.locale)),
+        line("from", quoted(&store.from.to_string())),
+        line_unless(reply_to.is_empty(), "reply_to", quoted(&reply_to)),
+        line("postal_address", quoted(&store.postal_address)),
+    ]
+}
+
+pub fn sending(sending: &Sending) -> Vec<Line> {
+    fn or_none(value: Option<impl ToString>) -> String {
+        quoted(&value.map_or_else(String::new, |value| value.to_string()))
+    }
+    vec![
+        line("quiet_hours", or_none(sending.quiet_hours)),
+        line("cap", or_none(sending.cap)),
+        line("min_gap", or_none(sending.min_gap)),
+        line("consent", quoted(sending.consent.as_str())),
+        line("rate", quoted(&sending.rate.to_string())),
+        line("in_doubt", quoted(sending.in_doubt.as_str())),
+        line("holdout", number(sending.holdout)),
+    ]
+}
+
+pub fn scoring(scoring: &Scoring) -> Vec<Line> {
+    vec![line("risk_horizon", delay(scoring.risk_horizon))]
+}
+
+/// All of a rule but its steps.
+pub fn rule_lines(rule: &Rule) -> Vec<Line> {
+    let or_none = |value: Option<Delay>| value.map_or_else(|| quoted(""), delay);
+    let stop_on: Vec<String> = rule.stop_on.iter().map(|stop| quoted(stop.as_str())).collect();
+    let audience = rule.audience.as_ref().map_or_else(String::new, audience);
+    vec![
+        line("key", quoted(&rule.key)),
+        line_unless(rule.name == rule.key, "name", quoted(&rule.name)),
+        line_unless(rule.class == defaults::CLASS, "class", quoted(rule.class.as_str())),
+        line("status", quoted(rule.status.as_str())),
+        line_unless(rule.priority == defaults::PRIORITY, "priority", rule.priority.to_string()),
+        line_unless(rule.holdout == 0.0, "holdout", number(rule.holdout)),
+        line_unless(rule.at_most_every.is_none(), "at_most_every", or_none(rule.at_most_every)),
+        line_unless(rule.include_past.is_none(), "include_past", or_none(rule.include_past)),
+        line_unless(
+            rule.stop_on == [StopOn::Order],
+            "stop_on",
+            format!("[{}]", stop_on.join(", ")),
+        ),
+        line("trigger", trigger(&rule.trigger)),
+        line_unless(rule.audience.is_none(), "audience", audience),
+    ]
+}
+
+/// `n` counts from 0: only the first step goes without a wait by default.
+pub fn step_lines(step: &Step, n: usize) -> Vec<Line> {
+    let text = |value: &Option<String>| quoted(value.as_deref().unwrap_or(""));
+    vec![
+        line_unless(n == 0 && step.wait == Delay::ZERO, "wait", delay(step.wait)),
+        line("template", quoted(&step.template)),
+        line_unless(step.subject.is_none(), "subject", text(&step.subject)),
+        line_unless(step.coupon.is_none(), "coupon", text(&step.coupon)),
+    ]
+}
+
+fn trigger(trigger: &Trigger) -> String {
+    let mut pairs = vec![("kind", quoted(trigger.kind.name()))];
+    if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
+        pairs.push(("segment", quoted(segment)));
+    }
+    pairs.push(("after", delay(trigger.kind.after())));
+    match &trigger.kind {
+        TriggerKind::WinBack { until: Some(until), .. } => pairs.push(("until", delay(*until))),
+        TriggerKind::VisitedWithoutBuying { min_visits, min_product_views, .. } => {
+            if *min_visits != defaults::MIN_VISITS {
+                pairs.push(("min_visits", min_visits.to_string()));
+            }
+            if *min_product_views != defaults::MIN_PRODUCT_VIEWS {
+                pairs.push(("min_product_views", min_product_views.to_string()));
+            }
+        }
+        _ => {}
+    }
+    if trigger.useful_for != defaults::USEFUL_FOR {
+        pairs.push(("useful_for", delay(trigger.useful_for)));
+    }
+    let pairs: Vec<String> =
+        pairs.into_iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn audience(condition: &Condition) -> String {
+    inline(&condition.to_json())
+}
+
+/// A tree as an inline table. `field`, `op`, `value` keep the order in which they are said.
+fn inline(value: &serde_json::Value) -> String {
+    use serde_json::Value as Json;
+    match value {
+        Json::String(text) => quoted(text),
+        Json::Array(items) => {
+            format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
+        }
+        Json::Object(entries) => {
+            let pairs: Vec<String> =
+                entries.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        Json::Number(n) => {
+            n.as_i64().map_or_else(|| number(n.as_f64().unwrap_or(0.0)), |n| n.to_string())
+        }
+        other => other.to_string(),
+    }
+}
+
+fn delay(delay: Delay) -> String {
+    quoted(&delay.to_string())
+}
+
+/// With a point or an exponent: a TOML float that reads back as the same number.
+fn number(n: f64) -> String {
+    format!("{n:?}")
+}
+
+/// A TOML basic string (TOML 1.0, "String").
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,197 @@
+//! Any rule and any document, for property tests.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::condition::{Field, Op, SEGMENTS};
+use super::{Class, Condition, Rule, RuleStatus, ShopDocument, Step, StopOn, Trigger, TriggerKind};
+use crate::primitives::Delay;
+use crate::stores::{Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sending};
+
+pub fn templates() -> Vec<String> {
+    ["browse-reminder", "cart-reminder", "first-order-thanks", "repurchase-nudge", "win-back"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// One line that means something: quotes, backslashes, emoji and right-to-left letters included.
+fn any_line() -> impl Strategy<Value = String> {
+    "[ -~]{0,20}|[a-zäß茶שלום🍵\"'\\\\#]{1,12}"
+        .prop_map(|text| text.trim().to_owned())
+        .prop_filter("not empty", |text| !text.is_empty())
+}
+
+fn any_delay() -> impl Strategy<Value = Delay> {
+    prop_oneof![
+        (1..400i64).prop_map(Delay::days),
+        (1..500i64).prop_map(Delay::hours),
+        (1..1_000_000i64).prop_map(Delay::seconds)
+    ]
+}
+
+/// 0 to 1, in the six decimals that a document keeps.
+fn any_share() -> impl Strategy<Value = f64> {
+    (0..=1_000_000u32).prop_map(|n| f64::from(n) / 1e6)
+}
+
+fn any_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+    proptest::sample::select(all)
+}
+
+/// A value that fits the field, in the form of a document.
+fn any_value(field: Field) -> BoxedStrategy<serde_json::Value> {
+    match field {
+        Field::R | Field::F | Field::M => (1..=5i64).prop_map(|n| json!(n)).boxed(),
+        Field::PAlive => any_share().prop_map(|n| json!(n)).boxed(),
+        Field::Segment => any_of(&SEGMENTS).prop_map(|text| json!(text)).boxed(),
+        Field::Consent => {
+            any_of(&["none", "granted", "withdrawn"]).prop_map(|text| json!(text)).boxed()
+        }
+        Field::Country | Field::City | Field::Locale | Field::Timezone | Field::Tags => {
+            any_line().prop_map(|text| json!(text)).boxed()
+        }
+        Field::HasEmail => any::<bool>().prop_map(|flag| json!(flag)).boxed(),
+        _ if field.ops().contains(&Op::In) => (0..1_000i64).prop_map(|n| json!(n)).boxed(),
+        _ => (0..1_000_000_000i64).prop_map(|n| json!(n as f64 / 1e3)).boxed(),
+    }
+}
+
+fn any_comparison() -> impl Strategy<Value = serde_json::Value> {
+    any_of(Field::ALL)
+        .prop_flat_map(|field| {
+            (Just(field), any_of(field.ops()), vec(any_value(field), 1..4), any::<bool>())
+        })
+        .prop_map(|(field, op, values, flag)| {
+            let value = match op {
+                Op::In | Op::NotIn => json!(values),
+                Op::IsSet => json!(flag),
+                _ => values[0].clone(),
+            };
+            json!({ "field": field, "op": op, "value": value })
+        })
+}
+
+pub fn any_condition() -> impl Strategy<Value = Condition> {
+    any_comparison()
+        .prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 1..4).prop_map(|all| json!({ "all": all })),
+                vec(inner.clone(), 1..4).prop_map(|any| json!({ "any": any })),
+                inner.prop_map(|not| json!({ "not": not })),
+            ]
+        })
+        .prop_map(|json| serde_json::from_value(json).expect("the strategy makes what is allowed"))
+}
+
+fn any_trigger() -> impl Strategy<Value = Trigger> {
+    let kind = (0..8u8, any_delay(), option::of(any_delay()), any_of(&SEGMENTS), 0..9u32, 0..9u32)
+        .prop_map(|(kind, after, more, segment, min_visits, min_product_views)| match kind {
+            0 => TriggerKind::VisitedWithoutBuying { after, min_visits, min_product_views },
+            1 => TriggerKind::CartAbandoned { after },
+            2 => TriggerKind::CheckoutAbandoned { after },
+            3 => TriggerKind::FirstOrder { after },
+            4 => TriggerKind::Order { after },
+            5 => TriggerKind::RepurchaseDue { after },
+            6 => TriggerKind::WinBack {
+                after,
+                until: more.map(|more| Delay::seconds(after.as_seconds() + more.as_seconds())),
+            },
+            _ => TriggerKind::SegmentEntered { segment: segment.to_owned(), after },
+        });
+    (kind, any_delay()).prop_map(|(kind, useful_for)| Trigger { kind, useful_for })
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let wait = prop_oneof![Just(Delay::ZERO), any_delay()];
+    (wait, 0..5usize, option::of(any_line()), option::of(any_line())).prop_map(
+        |(wait, template, subject, coupon)| Step {
+            wait,
+            template: templates()[template].clone(),
+            subject,
+            coupon,
+        },
+    )
+}
+
+pub fn any_rule() -> impl Strategy<Value = Rule> {
+    let told =
+        ("[a-z0-9][a-z0-9_-]{0,20}", any_line(), any_of(Class::ALL), any_of(RuleStatus::ALL));
+    let limits = (0..=100u8, any_share(), option::of(any_delay()), option::of(any_delay()));
+    let stop_on = proptest::sample::subsequence(vec![StopOn::Order, StopOn::Visit], 0..=2);
+    let work = (any_trigger(), option::of(any_condition()), vec(any_step(), 1..4));
+    (told, limits, stop_on, work).prop_map(|(told, limits, stop_on, work)| Rule {
+        key: format!("{}-", told.0),
+        name: told.1,
+        class: told.2,
+        status: told.3,
+        priority: limits.0,
+        holdout: limits.1,
+        at_most_every: limits.2,
+        include_past: limits.3,
+        stop_on,
+        trigger: work.0,
+        audience: work.1,
+        steps: work.2,
+    })
+}
+
+fn any_sending() -> impl Strategy<Value = Sending> {
+    let time = || (0..24i8, 0..60i8).prop_map(|(h, m)| jiff::civil::Time::constant(h, m, 0, 0));
+    let quiet_hours = (time(), time())
+        .prop_filter("not empty", |(from, until)| from != until)
+        .prop_map(|(from, until)| QuietHours { from, until });
+    let cap = (1..99u32, any_delay()).prop_map(|(messages, within)| Cap { messages, within });
+    let policies = (any_of(ConsentMode::ALL), any_of(InDoubtPolicy::ALL));
+    (
+        option::of(quiet_hours),
+        option::of(cap),
+        option::of(any_delay()),
+        policies,
+        1..=10_000u32,
+        any_share(),
+    )
+        .prop_map(|(quiet_hours, cap, min_gap, (consent, in_doubt), per_second, holdout)| {
+            Sending {
+                quiet_hours,
+                cap,
+                min_gap,
+                consent,
+                rate: Rate { per_second },
+                in_doubt,
+                holdout,
+            }
+        })
+}
+
+fn any_details() -> impl Strategy<Value = Details> {
+    let zone = any_of(&["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York"]);
+    let currency = any_of(&["CNY", "EUR", "JPY", "KWD"]);
+    let locale = any_of(&["en", "zh-CN", "de", "zh-Hant-TW"]);
+    let from = any_line().prop_filter("no brackets", |name| !name.contains(['<', '>']));
+    (any_line(), zone, currency, locale, from, any::<bool>(), any_line()).prop_map(
+        |(name, zone, currency, locale, from, replies, postal_address)| Details {
+            name,
+            timezone: zone.parse().expect("a zone"),
+            currency: currency.parse().expect("a currency"),
+            locale: locale.to_owned(),
+            from: format!("\"{}\" <a@b.example>", from.replace('\\', "\\\\").replace('"', "\\\""))
+                .parse()
+                .expect("a sender"),
+            reply_to: replies.then(|| "care@b.example".parse().expect("an address")),
+            postal_address,
+        },
+    )
+}
+
+pub fn any_document() -> impl Strategy<Value = ShopDocument> {
+    (any_details(), any_sending(), any_delay(), vec(any_rule(), 0..4)).prop_map(
+        |(store, sending, risk_horizon, mut rules)| {
+            for (n, rule) in rules.iter_mut().enumerate() {
+                rule.key.push_str(&n.to_string());
+            }
+            ShopDocument { store, sending, scoring: Scoring { risk_horizon }, rules }
+        },
+    )
+}
