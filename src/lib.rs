@@ -5,6 +5,7 @@ pub mod config; //     settings of the process
 pub mod db; //         the door to both databases
 pub mod demo; //       a sample store that seems alive
 pub mod http; //       the API, the console, and the pages for recipients
+pub mod intake; //     each source of facts, translated at the border
 pub mod journal; //    facts, once each, folded into rollups
 pub mod keys; //       who may call: API keys, of one store each
 pub mod ledger; //     who was considered, what was decided, and why
