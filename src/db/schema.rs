@@ -86,14 +86,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    erased_identities (store_id, hash) {
-        store_id -> BigInt,
-        hash -> Text,
-        customer_id -> BigInt,
-    }
-}
-
-diesel::table! {
     fact_keys (store_id, source, source_key) {
         store_id -> BigInt,
         source -> Text,
@@ -181,15 +173,16 @@ diesel::table! {
         store_id -> BigInt,
         status -> Text,
         placed_at -> BigInt,
-        updated_at -> BigInt,
         counts -> Bool,
         currency -> Text,
         total -> BigInt,
         refunded -> BigInt,
         coupon -> Nullable<Text>,
         channel -> Nullable<Text>,
-        best_rank -> Integer,
-        best_key -> Text,
+        told_by -> Text,
+        best -> Text,
+        stated_refunded -> BigInt,
+        floor_at -> BigInt,
     }
 }
 
@@ -387,7 +380,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     customers,
     identities,
     identity_links,
-    erased_identities,
     fact_keys,
     facts,
     rollups,

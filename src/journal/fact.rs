@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::primitives::{Currency, EmailAddress, Timestamp};
+use crate::customers::{ConsentTold, Traits};
+use crate::identity::Identifiers;
+use crate::orders::{OrderStated, ProductRef};
+use crate::primitives::{Currency, Timestamp};
 use crate::text_enum;
 
 text_enum! {
@@ -46,29 +49,6 @@ pub struct NewFact {
     pub context: Context,
 }
 
-/// What a fact says of who did it. Empty identifiers are fit only for facts about a known order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Identifiers {
-    /// A browser's or device's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub anonymous_id: Option<String>,
-    /// The shop's own customer id: SDK userId, CSV customer_id (`ext:`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub external_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<EmailAddress>,
-    /// Digits and a leading `+`; names a customer only where nothing else does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
-}
-
-impl Identifiers {
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// The circumstances of a visit; all empty for files.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -91,29 +71,6 @@ pub struct Context {
     pub bot: bool,
 }
 
-/// A product as a fact names it; the newest word makes the catalogue entry.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProductRef {
-    /// product_id, else the sku.
-    pub id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub brand: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<String>,
-    /// Unit price, in minor units of the fact's currency (the store's when it names none).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<f64>,
-}
-
 text_enum! {
     /// What a fact says about a cart's content.
     pub enum CartChange {
@@ -122,75 +79,6 @@ text_enum! {
         /// `products` is the whole content now.
         Viewed = "viewed",
     }
-}
-
-text_enum! {
-    pub enum OrderStatus {
-        Draft = "draft",
-        Test = "test",
-        Open = "open",
-        Paid = "paid",
-        Cancelled = "cancelled",
-        Refunded = "refunded",
-    }
-}
-
-/// All that one source says of an order at one time. Money in minor units of `currency`, none negative.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OrderStated {
-    pub order_id: String,
-    pub status: OrderStatus,
-    /// When the source says it was placed; absent where only the fact's own time is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placed_at: Option<Timestamp>,
-    /// What the buyer pays.
-    pub total: i64,
-    pub currency: Currency,
-    /// Given back so far by this source's count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refunded: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coupon: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lines: Vec<ProductRef>,
-}
-
-/// What a fact changes in a profile: `None` leaves a field as it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Traits {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub locale: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub country: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub city: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Vec<String>>,
-    /// Everything else, as told.
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    pub other: serde_json::Map<String, serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consent: Option<ConsentTold>,
-}
-
-/// A word about marketing consent by e-mail. A withdrawal without its time has the fact's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ConsentTold {
-    pub granted: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
-    /// How: `trait`, `csv`, `one-click`, `link`, …
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<String>,
 }
 
 /// What happened. The serde tag is the fact's `kind` in the database and in `homing facts`.
@@ -286,6 +174,19 @@ impl Body {
             Self::OrderStated(order) => Some(&order.order_id),
             Self::OrderRefunded { order_id, .. } => Some(order_id),
             _ => None,
+        }
+    }
+
+    /// The products it names, and the currency of their prices.
+    pub fn products(&self) -> (&[ProductRef], Option<&Currency>) {
+        match self {
+            Self::ProductViewed { product, currency } => {
+                (std::slice::from_ref(product), currency.as_ref())
+            }
+            Self::CartChanged { products, currency, .. }
+            | Self::CheckoutStarted { products, currency, .. } => (products, currency.as_ref()),
+            Self::OrderStated(order) => (&order.lines, Some(&order.currency)),
+            _ => (&[], None),
         }
     }
 

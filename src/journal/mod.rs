@@ -1,10 +1,15 @@
 //! The journal: every fact once, folded into who the customer is and what they did.
 
+mod append;
 mod fact;
+pub mod fold;
+mod persist;
+
+pub mod store;
 mod writer;
 
-pub use fact::{
-    Body, CartChange, ConsentTold, Context, Identifiers, NewFact, OrderStated, OrderStatus,
-    Payload, ProductRef, Source, Traits,
-};
-pub use writer::{AppendError, Appended, Journal};
+pub use crate::customers::{ConsentTold, Traits};
+pub use crate::identity::Identifiers;
+pub use crate::orders::{OrderStated, OrderStatus, ProductRef};
+pub use fact::{Body, CartChange, Context, NewFact, Payload, Source};
+pub use writer::{AppendError, Appended, Journal, Writer};

@@ -71,6 +71,7 @@ CREATE INDEX customers_by_external_id ON customers (store_id, external_id) WHERE
 CREATE INDEX customers_by_name ON customers (store_id, name) WHERE name IS NOT NULL;
 
 -- Look-up from an identity to the customer who owns it now (exempt from the customer-first rule).
+-- Of an erased person only `erased:` and a keyed hash is left, so that a late fact brings nobody back.
 CREATE TABLE identities (
     store_id    BIGINT NOT NULL CONSTRAINT identities_store REFERENCES stores,
     identity    TEXT   NOT NULL, -- namespace:value, such as anon:…, ext:…, email:…
@@ -90,14 +91,6 @@ CREATE TABLE identity_links (
     CONSTRAINT identity_links_pkey PRIMARY KEY (store_id, identity, target)
 );
 CREATE INDEX identity_links_by_target ON identity_links (store_id, target);
-
--- Keyed hashes of erased people's identities: a late fact lands on the tombstone and brings nobody back.
-CREATE TABLE erased_identities (
-    store_id    BIGINT NOT NULL CONSTRAINT erased_identities_store REFERENCES stores,
-    hash        TEXT   NOT NULL,
-    customer_id BIGINT NOT NULL CONSTRAINT erased_identities_customer REFERENCES customers,
-    CONSTRAINT erased_identities_pkey PRIMARY KEY (store_id, hash)
-);
 
 -- A fact counts once: the global key of each (exempt from the customer-first rule).
 CREATE TABLE fact_keys (
@@ -185,6 +178,7 @@ CREATE TABLE order_keys (
     claim       TEXT   NOT NULL, -- sorts: the smallest claim holds the order, see identity::OrderClaim
     CONSTRAINT order_keys_pkey PRIMARY KEY (store_id, order_id)
 );
+CREATE INDEX order_keys_by_customer ON order_keys (customer_id, subject);
 
 CREATE TABLE orders (
     customer_id    BIGINT  NOT NULL CONSTRAINT orders_customer REFERENCES customers,
@@ -193,15 +187,16 @@ CREATE TABLE orders (
     status         TEXT    NOT NULL CONSTRAINT orders_status
                    CHECK (status IN ('draft', 'test', 'open', 'paid', 'cancelled', 'refunded')),
     placed_at      BIGINT  NOT NULL,
-    updated_at     BIGINT  NOT NULL,
     counts         BOOLEAN NOT NULL,
     currency       TEXT    NOT NULL,
     total          BIGINT  NOT NULL,
     refunded       BIGINT  NOT NULL,
     coupon         TEXT,
     channel        TEXT,
-    best_rank      INTEGER NOT NULL, -- which source's word stands
-    best_key       TEXT    NOT NULL,
+    told_by        TEXT    NOT NULL, -- JSON: each source, and when by its word the order was placed
+    best           TEXT    NOT NULL, -- sorts: which statement's word stands
+    stated_refunded BIGINT NOT NULL, -- given back by that statement's own count
+    floor_at       BIGINT  NOT NULL, -- it may trigger nothing that fell due before
     CONSTRAINT orders_pkey PRIMARY KEY (customer_id, order_id),
     CONSTRAINT orders_refunded_within_total CHECK (refunded BETWEEN 0 AND total)
 );

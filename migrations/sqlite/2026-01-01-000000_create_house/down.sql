@@ -17,7 +17,6 @@ DROP TABLE visits;
 DROP TABLE rollups;
 DROP TABLE facts;
 DROP TABLE fact_keys;
-DROP TABLE erased_identities;
 DROP TABLE identity_links;
 DROP TABLE identities;
 DROP TABLE customers;

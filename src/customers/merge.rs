@@ -1,0 +1,39 @@
+//! Makes a visitor another name for the customer they turned out to be.
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use super::store;
+use crate::db::Conn;
+use crate::primitives::CustomerId;
+
+/// Moves all that the planner and the outbox hold of `from` to `to`, and leaves `from` as a redirect.
+///
+/// Facts, visits and orders follow by folding. Where both are in one rule for one episode, `to`'s stands; of two
+/// assignments to one experiment, the older (design: invariant 11). Scores are made anew.
+pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<()> {
+    // SQLite numbers parameters as they first appear, so each statement names $1 before $2.
+    const DROPS: [&str; 3] = [
+        "DELETE FROM scores WHERE customer_id = $1 AND customer_id <> $2",
+        "DELETE FROM segment_history WHERE customer_id = $1 AND customer_id <> $2",
+        "DELETE FROM enrolments WHERE customer_id = $1 AND EXISTS (SELECT 1 FROM enrolments AS theirs \
+         WHERE theirs.customer_id = $2 AND theirs.rule_id = enrolments.rule_id AND theirs.episode = enrolments.episode)",
+    ];
+    const OLDER_ARM: [&str; 2] = [
+        "UPDATE assignments SET arm = old.arm, assigned_at = old.assigned_at FROM assignments AS old \
+         WHERE old.customer_id = $1 AND assignments.customer_id = $2 \
+         AND old.experiment = assignments.experiment AND old.assigned_at < assignments.assigned_at",
+        "DELETE FROM assignments WHERE customer_id = $1 \
+         AND experiment IN (SELECT experiment FROM assignments WHERE customer_id = $2)",
+    ];
+    for sql in DROPS.into_iter().chain(OLDER_ARM) {
+        diesel::sql_query(sql).bind::<BigInt, _>(from.0).bind::<BigInt, _>(to.0).execute(conn)?;
+    }
+    for table in ["assignments", "messages", "decisions", "enrolments"] {
+        diesel::sql_query(format!("UPDATE {table} SET customer_id = $1 WHERE customer_id = $2"))
+            .bind::<BigInt, _>(to.0)
+            .bind::<BigInt, _>(from.0)
+            .execute(conn)?;
+    }
+    store::redirect(conn, from, to)
+}

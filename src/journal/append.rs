@@ -1,0 +1,476 @@
+//! One transaction of the journal: new facts in, identities resolved, histories folded.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use diesel::QueryResult;
+
+use super::fold::{Fact, Folded, Frame};
+use super::persist::Keeper;
+use super::writer::Appended;
+use super::{Body, NewFact, Payload, store};
+use crate::customers::{merge, store as customers};
+use crate::db::{Conn, lock_store};
+use crate::identity::resolve::{Evidence, Position, links_of, order_claim};
+use crate::identity::store::Owned;
+use crate::identity::{self, Identity};
+use crate::orders;
+use crate::orders::store::Holder;
+use crate::primitives::{Clock, CustomerId, FactId, IdGenerator, StoreId, Timestamp};
+use crate::products::{self, Product};
+use crate::secret::Secret;
+use crate::stores;
+
+/// What appending needs beside the connection.
+pub(super) struct Means<'a> {
+    pub ids: &'a IdGenerator,
+    pub secret: &'a Secret,
+}
+
+/// Appends `new` facts of one store. Needs a write transaction; any error must roll it back.
+pub(super) fn append(
+    conn: &mut Conn,
+    means: &Means<'_>,
+    store_id: StoreId,
+    new: Vec<NewFact>,
+    received_at: Timestamp,
+) -> QueryResult<Vec<Appended>> {
+    lock_store(conn, store_id)?;
+    let settings = stores::store::find(conn, store_id)?;
+    let frame = Frame { zone: settings.timezone, currency: settings.currency };
+    let mut batch = Batch {
+        conn,
+        means,
+        store: store_id,
+        keeper: Keeper { store: store_id, frame, changed_at: received_at },
+        received_at,
+        // Ids carry the real time of their making, whatever `received_at` says.
+        made_at_ms: Clock::System.now().millis(),
+        owned: HashMap::new(),
+        evidence: Evidence::default(),
+        changed: BTreeSet::new(),
+        holders: HashMap::new(),
+        created: Vec::new(),
+        moves: Vec::new(),
+    };
+    batch.run(new)
+}
+
+/// The identities that erasure hashed: under this name and key.
+pub(super) fn erased_identity(secret: &Secret, store: StoreId, identity: &Identity) -> Identity {
+    let hash = secret.keyed_hash("erased", &[&store.0.to_be_bytes(), identity.as_str().as_bytes()]);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Identity::erased(&hex)
+}
+
+/// A fact not known before, and the identity through which it finds its customer; an order's facts may have none.
+struct Fresh {
+    fact: NewFact,
+    subject: Option<Identity>,
+}
+
+struct Batch<'a, 'c> {
+    conn: &'c mut Conn,
+    means: &'a Means<'a>,
+    store: StoreId,
+    keeper: Keeper,
+    received_at: Timestamp,
+    made_at_ms: i64,
+    owned: HashMap<Identity, Owned>,
+    evidence: Evidence,
+    /// Identities whose row is to be written.
+    changed: BTreeSet<Identity>,
+    holders: HashMap<String, Holder>,
+    created: Vec<(CustomerId, Option<String>)>,
+    /// Facts that change hands: from, through which subject, to.
+    moves: Vec<(CustomerId, Identity, CustomerId)>,
+}
+
+impl Batch<'_, '_> {
+    fn run(&mut self, new: Vec<NewFact>) -> QueryResult<Vec<Appended>> {
+        let keys: Vec<_> = new.iter().map(|fact| (fact.source, fact.source_key.as_str())).collect();
+        let mut free = store::claim_keys(self.conn, self.store, &keys)?;
+        // The first of several with one key is the fact; the others are repeats.
+        let is_new: Vec<bool> =
+            new.iter().map(|fact| free.remove(&(fact.source, fact.source_key.clone()))).collect();
+        let fresh: Vec<NewFact> = new
+            .into_iter()
+            .zip(&is_new)
+            .filter_map(|(fact, is_new)| is_new.then_some(fact))
+            .collect();
+        if fresh.is_empty() {
+            return Ok(vec![Appended::Repeated; is_new.len()]);
+        }
+
+        let fresh = self.without_the_erased(fresh)?;
+        self.load_identities(fresh.iter().flatten())?;
+        self.resolve(fresh.iter().flatten())?;
+        let mut outcomes = Vec::with_capacity(fresh.len());
+        let mut facts = Vec::with_capacity(fresh.len());
+        for fact in fresh {
+            let Some(fact) = fact.and_then(|fresh| self.place(fresh)) else {
+                outcomes.push(Appended::Dropped);
+                continue;
+            };
+            outcomes.push(Appended::New(fact.customer));
+            facts.push(fact);
+        }
+        self.write(facts)?;
+        let mut outcomes = outcomes.into_iter();
+        Ok(is_new
+            .iter()
+            .map(|new| if *new { outcomes.next() } else { None }.unwrap_or(Appended::Repeated))
+            .collect())
+    }
+
+    /// Takes the identities of erased people out of the facts; what is left of such a fact is an order without a
+    /// person, or nothing (`None`).
+    fn without_the_erased(&mut self, fresh: Vec<NewFact>) -> QueryResult<Vec<Option<Fresh>>> {
+        let hash = |identity: &Identity| erased_identity(self.means.secret, self.store, identity);
+        if !identity::store::has_erased(self.conn, self.store)? {
+            return Ok(fresh.into_iter().map(|fact| Some(Fresh::of(fact))).collect());
+        }
+        let named: Vec<Identity> = fresh.iter().flat_map(identities_of).collect();
+        let hashes: Vec<Identity> = named.iter().map(hash).collect();
+        let found = identity::store::find(self.conn, self.store, &hashes)?;
+        let found: HashSet<Identity> = found.into_iter().map(|owned| owned.identity).collect();
+        let erased: HashMap<&Identity, &Identity> =
+            named.iter().zip(&hashes).filter(|(_, hash)| found.contains(hash)).collect();
+        Ok(fresh.into_iter().map(|fact| forget(fact, &erased)).collect())
+    }
+
+    fn load_identities<'f>(
+        &mut self,
+        fresh: impl Iterator<Item = &'f Fresh> + Clone,
+    ) -> QueryResult<()> {
+        let mut named: BTreeSet<Identity> = fresh.clone().flat_map(Fresh::identities).collect();
+        let order_ids: BTreeSet<&str> =
+            fresh.filter_map(|fresh| fresh.fact.body.order_id()).collect();
+        let order_ids: Vec<&str> = order_ids.into_iter().collect();
+        for holder in orders::store::holders(self.conn, self.store, &order_ids)? {
+            named.insert(holder.subject.clone());
+            self.holders.insert(holder.order_id.clone(), holder);
+        }
+        named.extend(order_ids.iter().map(|id| Identity::order(id)));
+        self.load(named.into_iter().collect())
+    }
+
+    /// Loads identities, their evidence, and whoever that evidence may make their owner.
+    fn load(&mut self, wanted: Vec<Identity>) -> QueryResult<()> {
+        let mut wanted: Vec<Identity> =
+            wanted.into_iter().filter(|i| !self.owned.contains_key(i)).collect();
+        while !wanted.is_empty() {
+            for owned in identity::store::find(self.conn, self.store, &wanted)? {
+                self.owned.insert(owned.identity.clone(), owned);
+            }
+            let weak: Vec<Identity> = wanted
+                .into_iter()
+                .filter(|i| i.strength() > identity::Strength::Identified)
+                .collect();
+            let mut targets = BTreeSet::new();
+            for link in identity::store::links_of(self.conn, self.store, &weak)? {
+                targets.insert(link.target.clone());
+                self.evidence.add(link);
+            }
+            wanted = targets.into_iter().filter(|i| !self.owned.contains_key(i)).collect();
+        }
+        Ok(())
+    }
+
+    /// Takes the facts' evidence in and settles anew who owns what.
+    fn resolve<'f>(&mut self, fresh: impl Iterator<Item = &'f Fresh> + Clone) -> QueryResult<()> {
+        let mut unsettled: BTreeSet<Identity> = BTreeSet::new();
+        let mut new_links: HashMap<(Identity, Identity), identity::resolve::Link> = HashMap::new();
+        for fresh in fresh.clone() {
+            let fact = &fresh.fact;
+            let position =
+                Position { occurred_at: fact.occurred_at, source_key: fact.source_key.clone() };
+            let previous = match &fact.body {
+                Body::Aliased { previous_id } => Some(previous_id.as_str()),
+                _ => None,
+            };
+            unsettled.extend(fresh.identities());
+            for link in links_of(&fact.identifiers, previous, &position) {
+                if self.evidence.add(link.clone()) {
+                    new_links.insert((link.identity.clone(), link.target.clone()), link);
+                }
+            }
+        }
+        let new_links: Vec<_> = new_links.into_values().collect();
+        identity::store::save_links(self.conn, self.store, &new_links)?;
+
+        // Addresses before browsers: a browser may be an address's. Who is an address's follows it.
+        let addresses: Vec<Identity> = unsettled
+            .iter()
+            .filter(|i| i.strength() == identity::Strength::Known)
+            .cloned()
+            .collect();
+        let followers = identity::store::linked_to(self.conn, self.store, &addresses)?;
+        unsettled.extend(followers.iter().cloned());
+        self.load(followers)?;
+        let mut in_turn: Vec<Identity> = unsettled.into_iter().collect();
+        in_turn.sort_by_key(|identity| (identity.strength(), identity.clone()));
+        for identity in in_turn {
+            self.settle(&identity);
+        }
+        for fact in fresh {
+            self.claim_order(fact);
+        }
+        Ok(())
+    }
+
+    /// Who owns `identity` by the evidence; made, if nobody does. Notes what changes hands.
+    fn settle(&mut self, identity: &Identity) -> CustomerId {
+        let owner = match self.evidence.next_owner(identity).cloned() {
+            Some(next) => self.settle(&next),
+            None => match self.owned.get(identity).and_then(|owned| owned.home_id) {
+                Some(home) => home,
+                None => self.create_home(identity),
+            },
+        };
+        let known = self.owned.entry(identity.clone()).or_insert_with(|| Owned {
+            store_id: self.store,
+            identity: identity.clone(),
+            customer_id: owner,
+            home_id: None,
+        });
+        if known.customer_id != owner {
+            self.moves.push((known.customer_id, identity.clone(), owner));
+            known.customer_id = owner;
+            self.changed.insert(identity.clone());
+        }
+        owner
+    }
+
+    fn create_home(&mut self, identity: &Identity) -> CustomerId {
+        let id = CustomerId(self.means.ids.next(self.made_at_ms));
+        let external_id = identity.as_str().strip_prefix("ext:").map(str::to_owned);
+        self.created.push((id, external_id));
+        let owned = Owned {
+            store_id: self.store,
+            identity: identity.clone(),
+            customer_id: id,
+            home_id: Some(id),
+        };
+        self.owned.insert(identity.clone(), owned);
+        self.changed.insert(identity.clone());
+        id
+    }
+
+    /// An order belongs to whoever has the smallest claim to it; its facts follow it.
+    fn claim_order(&mut self, Fresh { fact, subject }: &Fresh) {
+        let Some(order_id) = fact.body.order_id() else { return };
+        let position =
+            Position { occurred_at: fact.occurred_at, source_key: fact.source_key.clone() };
+        let is_statement = matches!(fact.body, Body::OrderStated(_));
+        let claim =
+            order_claim(subject.as_ref(), is_statement, fact.source.order_rank(), &position);
+        if self.holders.get(order_id).is_some_and(|holder| holder.claim <= claim) {
+            return;
+        }
+        let subject = subject.clone().unwrap_or_else(|| Identity::order(order_id));
+        let owner = self.settle(&subject);
+        let holder = Holder {
+            store_id: self.store,
+            order_id: order_id.to_owned(),
+            customer_id: owner,
+            subject,
+            claim,
+        };
+        if let Some(before) = self.holders.insert(order_id.to_owned(), holder)
+            && before.customer_id != owner
+        {
+            self.moves.push((before.customer_id, Identity::order(order_id), owner));
+        }
+    }
+
+    /// The fact as its customer's; `None` for one that names nobody and no order.
+    fn place(&self, Fresh { fact: new, subject }: Fresh) -> Option<Fact> {
+        let (through, subject) = match new.body.order_id() {
+            Some(order_id) => {
+                (self.holders.get(order_id)?.subject.clone(), Identity::order(order_id))
+            }
+            None => (subject.clone()?, subject?),
+        };
+        let customer = self.owned.get(&through)?.customer_id;
+        Some(Fact {
+            id: FactId(self.means.ids.next(self.made_at_ms)),
+            customer,
+            source: new.source,
+            source_key: new.source_key,
+            subject,
+            occurred_at: new.occurred_at,
+            received_at: self.received_at,
+            live: new.live,
+            payload: Payload { identifiers: new.identifiers, context: new.context, body: new.body },
+        })
+    }
+
+    fn write(&mut self, mut facts: Vec<Fact>) -> QueryResult<()> {
+        let created: Vec<_> =
+            self.created.iter().map(|(id, external)| (*id, external.as_deref())).collect();
+        customers::create(self.conn, self.store, &created)?;
+        let rows: Vec<Owned> =
+            self.changed.iter().filter_map(|i| self.owned.get(i)).cloned().collect();
+        identity::store::save(self.conn, &rows)?;
+        let mut anew = self.hand_over()?;
+        for holder in self.holders.values_mut() {
+            if let Some(owned) = self.owned.get(&holder.subject) {
+                holder.customer_id = owned.customer_id;
+            }
+        }
+        orders::store::save_holders(
+            self.conn,
+            &self.holders.values().cloned().collect::<Vec<_>>(),
+        )?;
+        store::insert(self.conn, self.store, &facts)?;
+        self.tell_products(&facts)?;
+
+        facts.sort_by(|a, b| (a.customer, a.position()).cmp(&(b.customer, b.position())));
+        let touched: BTreeSet<CustomerId> = facts.iter().map(|fact| fact.customer).collect();
+        let steady: Vec<CustomerId> = touched.difference(&anew).copied().collect();
+        self.fold_on(&steady, &facts, &mut anew)?;
+        self.keeper.fold_anew(self.conn, &anew.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Moves facts and orders to their new owners; returns everyone whose history changed by it.
+    fn hand_over(&mut self) -> QueryResult<BTreeSet<CustomerId>> {
+        let mut anew = BTreeSet::new();
+        for (from, subject, to) in std::mem::take(&mut self.moves) {
+            let mut subjects = orders::store::held_through(self.conn, from, &subject)?;
+            for order in &mut subjects {
+                orders::store::hand_over(self.conn, self.store, order, to)?;
+            }
+            let mut subjects: Vec<Identity> =
+                subjects.iter().map(|order| Identity::order(order)).collect();
+            subjects.push(subject.clone());
+            store::give(self.conn, from, &subjects, to)?;
+            anew.extend([from, to]);
+            // Whoever was made for this identity alone is from now on another name for its owner.
+            if self.owned.get(&subject).and_then(|owned| owned.home_id) == Some(from) && from != to
+            {
+                merge::merge(self.conn, from, to)?;
+            }
+        }
+        Ok(anew)
+    }
+
+    fn tell_products(&mut self, facts: &[Fact]) -> QueryResult<()> {
+        let store = self.store;
+        let told = facts.iter().flat_map(|fact| {
+            let (products, currency) = fact.payload.body.products();
+            products.iter().filter_map(move |product| {
+                Product::told(store, product, currency, fact.occurred_at)
+            })
+        });
+        let told: Vec<Product> = told.collect();
+        if !told.is_empty() {
+            products::tell(self.conn, self.store, told)?;
+        }
+        Ok(())
+    }
+
+    /// Folds each customer's new facts onto what is stored; those that cannot take them in place go to `anew`.
+    fn fold_on(
+        &mut self,
+        steady: &[CustomerId],
+        facts: &[Fact],
+        anew: &mut BTreeSet<CustomerId>,
+    ) -> QueryResult<()> {
+        let mut theirs: HashMap<CustomerId, &[Fact]> = HashMap::new();
+        for run in facts.chunk_by(|a, b| a.customer == b.customer) {
+            theirs.insert(run[0].customer, run);
+        }
+        let ordering: Vec<CustomerId> = steady
+            .iter()
+            .copied()
+            .filter(|id| theirs[id].iter().any(|fact| fact.payload.body.order_id().is_some()))
+            .collect();
+        let mut logs = orders::store::load(self.conn, &ordering)?;
+        let is_stored: HashSet<(CustomerId, String)> = logs
+            .iter()
+            .flat_map(|(id, log)| log.orders.keys().map(move |order_id| (*id, order_id.clone())))
+            .collect();
+        let mut folded: Vec<(CustomerId, Folded, bool)> = Vec::with_capacity(steady.len());
+        for stored in customers::load(self.conn, steady)? {
+            let new = theirs[&stored.id];
+            let profile_before = stored.profile.clone();
+            let log = logs.remove(&stored.id);
+            let has_orders = new.iter().any(|fact| fact.payload.body.order_id().is_some());
+            let mut state = Folded {
+                profile: stored.profile,
+                rollup: stored.rollup,
+                log: log.unwrap_or_default(),
+                ..Folded::default()
+            };
+            let mut in_place = true;
+            for fact in new {
+                in_place = in_place && state.takes_in_place(fact);
+                if in_place {
+                    state.take(fact);
+                }
+            }
+            if !in_place {
+                anew.insert(stored.id);
+                continue;
+            }
+            if has_orders {
+                state.sum_up_orders(&self.keeper.frame);
+            }
+            let is_changed = state.profile != profile_before;
+            folded.push((stored.id, state, is_changed));
+        }
+        self.keeper.save(self.conn, &folded, &is_stored)
+    }
+}
+
+impl Fresh {
+    fn of(fact: NewFact) -> Self {
+        Self { subject: fact.identifiers.subject(), fact }
+    }
+
+    fn identities(&self) -> Vec<Identity> {
+        let mut all = identities_of(&self.fact);
+        if let Some(subject) = self.subject.as_ref().filter(|subject| !all.contains(subject)) {
+            all.push(subject.clone());
+        }
+        all
+    }
+}
+
+/// Every identity a fact names.
+fn identities_of(fact: &NewFact) -> Vec<Identity> {
+    let named = &fact.identifiers;
+    let mut all = Vec::with_capacity(3);
+    all.extend(named.external_id.as_deref().map(Identity::external));
+    all.extend(named.email.as_ref().map(Identity::email));
+    all.extend(named.anonymous_id.as_deref().map(Identity::anonymous));
+    if let Body::Aliased { previous_id } = &fact.body {
+        all.push(Identity::anonymous(previous_id));
+    }
+    // A phone number names someone only where nothing else does.
+    if all.is_empty() {
+        all.extend(named.phone.as_deref().map(Identity::phone));
+    }
+    all
+}
+
+/// The fact without what names an erased person (`erased`: identity to its hash). One that was theirs is dropped
+/// (`None`), or, when it speaks of an order, goes to their tombstone.
+fn forget(mut fact: NewFact, erased: &HashMap<&Identity, &Identity>) -> Option<Fresh> {
+    let tombstone = fact.identifiers.subject().and_then(|subject| erased.get(&subject).copied());
+    if let Some(tombstone) = tombstone {
+        fact.body.order_id()?;
+        fact.identifiers = crate::identity::Identifiers::default();
+        fact.context = super::Context::default();
+        return Some(Fresh { fact, subject: Some(tombstone.clone()) });
+    }
+    let is_erased = |identity: Identity| erased.contains_key(&identity);
+    let named = &mut fact.identifiers;
+    named.email = named.email.take().filter(|email| !is_erased(Identity::email(email)));
+    named.anonymous_id = named.anonymous_id.take().filter(|id| !is_erased(Identity::anonymous(id)));
+    named.phone = named.phone.take().filter(|number| !is_erased(Identity::phone(number)));
+    match &fact.body {
+        Body::Aliased { previous_id } if is_erased(Identity::anonymous(previous_id)) => None,
+        _ => Some(Fresh::of(fact)),
+    }
+}

@@ -1,0 +1,159 @@
+//! SQL of the journal: keys and facts.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use super::fold::Fact;
+use super::{Payload, Source};
+use crate::db::Conn;
+use crate::db::schema::{fact_keys, facts};
+use crate::each_backend;
+use crate::identity::Identity;
+use crate::primitives::{CustomerId, FactId, StoreId, Timestamp};
+
+const CHUNK: usize = 2_500;
+
+#[derive(HasQuery, Insertable)]
+#[diesel(table_name = facts, treat_none_as_default_value = false)]
+struct Row {
+    customer_id: CustomerId,
+    id: FactId,
+    store_id: StoreId,
+    kind: String,
+    source: Source,
+    source_key: String,
+    subject: Identity,
+    occurred_at: Timestamp,
+    received_at: Timestamp,
+    live: bool,
+    payload: String,
+}
+
+/// A fact whose stored form cannot be read: a newer version wrote it, or a hand did.
+fn unreadable(id: FactId, error: &serde_json::Error) -> diesel::result::Error {
+    diesel::result::Error::DeserializationError(format!("fact {id} cannot be read: {error}").into())
+}
+
+impl Row {
+    fn into_fact(self) -> QueryResult<Fact> {
+        let payload: Payload =
+            serde_json::from_str(&self.payload).map_err(|e| unreadable(self.id, &e))?;
+        Ok(Fact {
+            id: self.id,
+            customer: self.customer_id,
+            source: self.source,
+            source_key: self.source_key,
+            subject: self.subject,
+            occurred_at: self.occurred_at,
+            received_at: self.received_at,
+            live: self.live,
+            payload,
+        })
+    }
+}
+
+/// Claims the keys; returns those that were free. Within one call a key is claimed once.
+pub fn claim_keys<'a>(
+    conn: &mut Conn,
+    store: StoreId,
+    keys: &[(Source, &'a str)],
+) -> QueryResult<HashSet<(Source, String)>> {
+    let mut free = HashSet::with_capacity(keys.len());
+    for part in keys.chunks(CHUNK) {
+        let rows: Vec<_> = part
+            .iter()
+            .map(|(source, key)| {
+                (
+                    fact_keys::store_id.eq(store),
+                    fact_keys::source.eq(*source),
+                    fact_keys::source_key.eq(*key),
+                )
+            })
+            .collect();
+        let claimed: Vec<(Source, String)> = each_backend!(&mut *conn, c => diesel::insert_into(fact_keys::table)
+            .values(&rows)
+            .on_conflict_do_nothing()
+            .returning((fact_keys::source, fact_keys::source_key))
+            .get_results(c))?;
+        free.extend(claimed);
+    }
+    Ok(free)
+}
+
+pub fn insert(conn: &mut Conn, store: StoreId, new: &[Fact]) -> QueryResult<()> {
+    for part in new.chunks(CHUNK) {
+        let rows = part.iter().map(|fact| row(store, fact)).collect::<QueryResult<Vec<_>>>()?;
+        each_backend!(&mut *conn, c => diesel::insert_into(facts::table).values(&rows).execute(c))?;
+    }
+    Ok(())
+}
+
+fn row(store: StoreId, fact: &Fact) -> QueryResult<Row> {
+    let payload = serde_json::to_string(&fact.payload);
+    Ok(Row {
+        customer_id: fact.customer,
+        id: fact.id,
+        store_id: store,
+        kind: fact.payload.body.kind().to_owned(),
+        source: fact.source,
+        source_key: fact.source_key.clone(),
+        subject: fact.subject.clone(),
+        occurred_at: fact.occurred_at,
+        received_at: fact.received_at,
+        live: fact.live,
+        payload: payload.map_err(|e| diesel::result::Error::SerializationError(Box::new(e)))?,
+    })
+}
+
+/// All facts of `customers`, each customer's in order of position.
+pub fn of_customers(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<Vec<Fact>> {
+    let mut found = Vec::new();
+    for part in customers.chunks(CHUNK) {
+        for row in Row::query().filter(facts::customer_id.eq_any(part)).get_results(conn)? {
+            found.push(row.into_fact()?);
+        }
+    }
+    found.sort_by(|a, b| (a.customer, a.position()).cmp(&(b.customer, b.position())));
+    Ok(found)
+}
+
+/// The facts that `customer` has through one of `subjects`.
+pub fn of_subjects(
+    conn: &mut Conn,
+    customer: CustomerId,
+    subjects: &[Identity],
+) -> QueryResult<Vec<FactId>> {
+    facts::table
+        .filter(facts::customer_id.eq(customer).and(facts::subject.eq_any(subjects)))
+        .select(facts::id)
+        .load(conn)
+}
+
+/// Gives the facts `customer` has through `subjects` to `owner`.
+pub fn give(
+    conn: &mut Conn,
+    customer: CustomerId,
+    subjects: &[Identity],
+    owner: CustomerId,
+) -> QueryResult<usize> {
+    let theirs =
+        facts::table.filter(facts::customer_id.eq(customer).and(facts::subject.eq_any(subjects)));
+    diesel::update(theirs).set(facts::customer_id.eq(owner)).execute(conn)
+}
+
+/// The next `limit` customers of the store, after `after`, that have facts.
+pub fn customers_after(
+    conn: &mut Conn,
+    store: StoreId,
+    after: CustomerId,
+    limit: i64,
+) -> QueryResult<Vec<CustomerId>> {
+    facts::table
+        .filter(facts::store_id.eq(store).and(facts::customer_id.gt(after)))
+        .select(facts::customer_id)
+        .distinct()
+        .order(facts::customer_id)
+        .limit(limit)
+        .load(conn)
+}
