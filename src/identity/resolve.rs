@@ -79,6 +79,11 @@ impl Evidence {
         }
     }
 
+    /// The earliest fact that is evidence of `identity` being `target`'s.
+    pub fn position(&self, identity: &Identity, target: &Identity) -> Option<&Position> {
+        self.by_identity.get(identity)?.get(target)
+    }
+
     /// The identity one step closer to the owner of `identity`, if another owns it.
     ///
     /// Identified targets come before addresses, and of each kind the earliest link wins.

@@ -5,6 +5,7 @@ mod fact;
 pub mod fold;
 mod persist;
 
+pub mod rebuild;
 pub mod store;
 mod writer;
 
