@@ -15,6 +15,7 @@ pub mod visits; //     facts of behaviour less than 30 minutes apart
 pub mod orders; //     the purchase log
 pub mod journal; //    facts, once each, folded into rollups
 pub mod intake; //     each source of facts, translated at the border
+pub mod scoring; //    how recent, how often, how much; who slips away
 pub mod rules; //      what an operator wants done, as values
 pub mod mail; //       a message's wording, and its way to the mail server
 pub mod ledger; //     who was considered, what was decided, and why

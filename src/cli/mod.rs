@@ -1,7 +1,11 @@
 //! The command line: a file per command of the contract. Data on stdout, progress and logs on stderr.
 
+mod at_risk;
 mod error;
 mod key;
+mod score;
+mod segments;
+mod table;
 mod user;
 
 use std::process::ExitCode;
@@ -29,6 +33,12 @@ struct Cli {
 enum Command {
     /// Bring the database's schema up to date.
     Migrate,
+    /// Score all customers and visitors by what they did until now.
+    Score,
+    /// The store by segment and score.
+    Segments(segments::SegmentsArgs),
+    /// The worklist: who is slipping away, the most urgent first.
+    AtRisk(at_risk::AtRiskArgs),
     /// The people who may sign in to the console.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -55,6 +65,18 @@ pub fn run() -> ExitCode {
                     }
                 );
                 Ok(())
+            }
+            Command::Score => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                score::run(&db, &store, Clock::System)
+            }
+            Command::Segments(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                segments::run(&args, &db, &store)
+            }
+            Command::AtRisk(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                at_risk::run(&args, &db, &store)
             }
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;

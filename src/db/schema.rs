@@ -230,9 +230,11 @@ diesel::table! {
         as_of -> BigInt,
         historic -> Bool,
         ran_at -> BigInt,
+        finished -> Bool,
         buyers -> BigInt,
         visitors -> BigInt,
         store_gap_days -> Nullable<Double>,
+        summary -> Text,
     }
 }
 
@@ -246,13 +248,34 @@ diesel::table! {
         m -> SmallInt,
         segment -> Text,
         segment_since -> BigInt,
-        days_since -> Double,
         frequency -> Integer,
         spent -> BigInt,
         orders_count -> Integer,
         last_order_at -> Nullable<BigInt>,
         usual_gap_days -> Nullable<Double>,
-        overdue -> Nullable<Double>,
+        p_alive -> Nullable<Double>,
+        expected_orders_90d -> Nullable<Double>,
+        value_at_risk -> Nullable<BigInt>,
+        next_order_expected_at -> Nullable<BigInt>,
+        risk_rank -> Nullable<Double>,
+    }
+}
+
+diesel::table! {
+    historic_scores (customer_id) {
+        customer_id -> BigInt,
+        store_id -> BigInt,
+        kind -> Text,
+        r -> SmallInt,
+        f -> SmallInt,
+        m -> SmallInt,
+        segment -> Text,
+        segment_since -> BigInt,
+        frequency -> Integer,
+        spent -> BigInt,
+        orders_count -> Integer,
+        last_order_at -> Nullable<BigInt>,
+        usual_gap_days -> Nullable<Double>,
         p_alive -> Nullable<Double>,
         expected_orders_90d -> Nullable<Double>,
         value_at_risk -> Nullable<BigInt>,
@@ -391,6 +414,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     products,
     scoring_runs,
     scores,
+    historic_scores,
     segment_history,
     rules,
     rule_versions,

@@ -6,6 +6,7 @@ DROP TABLE assignments;
 DROP TABLE rule_versions;
 DROP TABLE rules;
 DROP TABLE segment_history;
+DROP TABLE historic_scores;
 DROP TABLE scores;
 DROP TABLE scoring_runs;
 DROP TABLE products;

@@ -238,18 +238,22 @@ CREATE TABLE products (
     CONSTRAINT products_pkey PRIMARY KEY (store_id, product_id)
 );
 
+-- Each scoring of a store. The newest finished one says what is shown, and as of when.
 CREATE TABLE scoring_runs (
-    store_id   BIGINT  NOT NULL CONSTRAINT scoring_runs_store REFERENCES stores,
-    id         BIGINT  NOT NULL,
-    as_of      BIGINT  NOT NULL,
-    historic   BOOLEAN NOT NULL, -- replaces what is shown, writes no history, triggers nothing
-    ran_at     BIGINT  NOT NULL,
-    buyers     BIGINT  NOT NULL,
-    visitors   BIGINT  NOT NULL,
+    store_id       BIGINT  NOT NULL CONSTRAINT scoring_runs_store REFERENCES stores,
+    id             BIGINT  NOT NULL,
+    as_of          BIGINT  NOT NULL,
+    historic       BOOLEAN NOT NULL, -- shows historic_scores instead of scores; wrote no history, triggers nothing
+    ran_at         BIGINT  NOT NULL,
+    finished       BOOLEAN NOT NULL, -- false: under way, or broken off by a crash or a later run
+    buyers         BIGINT  NOT NULL,
+    visitors       BIGINT  NOT NULL,
     store_gap_days DOUBLE PRECISION,
+    summary        TEXT    NOT NULL, -- JSON, see scoring::Summary: counts per segment and score
     CONSTRAINT scoring_runs_pkey PRIMARY KEY (store_id, id)
 );
 
+-- What the last live run found. Rules read this table alone: a look into the past triggers nothing.
 CREATE TABLE scores (
     customer_id      BIGINT  NOT NULL CONSTRAINT scores_pkey PRIMARY KEY CONSTRAINT scores_customer REFERENCES customers,
     store_id         BIGINT  NOT NULL,
@@ -259,22 +263,46 @@ CREATE TABLE scores (
     m                SMALLINT NOT NULL CONSTRAINT scores_m CHECK (m BETWEEN 1 AND 5), -- visitors: depth of intent
     segment          TEXT    NOT NULL,
     segment_since    BIGINT  NOT NULL,
-    days_since       DOUBLE PRECISION NOT NULL, -- since the last order, or visit, at the run's as_of
     frequency        INTEGER NOT NULL, -- order days, or visits
     spent            BIGINT  NOT NULL,
     orders_count     INTEGER NOT NULL,
-    last_order_at    BIGINT,
+    last_order_at    BIGINT, -- days since then are told from the run's as_of: stored, they would change every row daily
     usual_gap_days   DOUBLE PRECISION,
-    overdue          DOUBLE PRECISION,
     p_alive          DOUBLE PRECISION CONSTRAINT scores_p_alive CHECK (p_alive BETWEEN 0 AND 1),
     expected_orders_90d DOUBLE PRECISION,
     value_at_risk    BIGINT,
     next_order_expected_at BIGINT,
     risk_rank        DOUBLE PRECISION -- the order of the at-risk list, highest first; NULL: not on it
 );
--- Holds what the worklist filters by, so that a filter never visits the rows it leaves out.
-CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id, segment, spent) WHERE risk_rank IS NOT NULL;
-CREATE INDEX scores_by_segment ON scores (store_id, segment, segment_since);
+-- These hold the spend, so that a filter by value never visits the rows it leaves out.
+CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+CREATE INDEX scores_at_risk_by_segment ON scores (store_id, segment, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+CREATE INDEX scores_by_segment ON scores (store_id, segment, segment_since, customer_id);
+
+-- What a run for a time in the past found: shown in place of scores until the next live run empties it.
+CREATE TABLE historic_scores (
+    customer_id      BIGINT  NOT NULL CONSTRAINT historic_scores_pkey PRIMARY KEY CONSTRAINT historic_scores_customer REFERENCES customers,
+    store_id         BIGINT  NOT NULL,
+    kind             TEXT    NOT NULL CONSTRAINT historic_scores_kind CHECK (kind IN ('buyer', 'visitor')),
+    r                SMALLINT NOT NULL CONSTRAINT historic_scores_r CHECK (r BETWEEN 1 AND 5),
+    f                SMALLINT NOT NULL CONSTRAINT historic_scores_f CHECK (f BETWEEN 1 AND 5),
+    m                SMALLINT NOT NULL CONSTRAINT historic_scores_m CHECK (m BETWEEN 1 AND 5),
+    segment          TEXT    NOT NULL,
+    segment_since    BIGINT  NOT NULL, -- the run's as_of: when the stay began is not asked
+    frequency        INTEGER NOT NULL,
+    spent            BIGINT  NOT NULL,
+    orders_count     INTEGER NOT NULL,
+    last_order_at    BIGINT,
+    usual_gap_days   DOUBLE PRECISION,
+    p_alive          DOUBLE PRECISION CONSTRAINT historic_scores_p_alive CHECK (p_alive BETWEEN 0 AND 1),
+    expected_orders_90d DOUBLE PRECISION,
+    value_at_risk    BIGINT,
+    next_order_expected_at BIGINT,
+    risk_rank        DOUBLE PRECISION
+);
+CREATE INDEX historic_scores_at_risk ON historic_scores (store_id, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+CREATE INDEX historic_scores_at_risk_by_segment ON historic_scores (store_id, segment, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+CREATE INDEX historic_scores_by_segment ON historic_scores (store_id, segment, segment_since, customer_id);
 
 CREATE TABLE segment_history (
     customer_id BIGINT NOT NULL CONSTRAINT segment_history_customer REFERENCES customers,

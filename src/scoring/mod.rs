@@ -1,0 +1,35 @@
+//! Scoring: how recent, how often and how much, by person and store; who is slipping away, and why now.
+//!
+//! [`fifths`], [`rfm`], [`visitor`], [`gap`], [`assess`] and [`why_now`] are pure; `store` holds the SQL, `run`
+//! the shell. It reads rollups, and for a time in the past the journal; it writes `scores`, `segment_history`
+//! and `scoring_runs`, and nothing else.
+
+pub mod assess;
+pub mod fifths;
+pub mod gap;
+pub mod rfm;
+pub mod run;
+pub mod segments;
+pub mod store;
+pub mod visitor;
+pub mod why_now;
+
+#[cfg(test)]
+mod reference;
+
+pub use assess::{Summary, Tally};
+pub use rfm::{Rfm, Segment};
+pub use run::{Report, ScoreError, score_store};
+pub use segments::Segments;
+pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
+pub use visitor::VisitorSegment;
+
+use crate::text_enum;
+
+text_enum! {
+    /// Who is scored on what: purchases, or visits alone.
+    pub enum Kind {
+        Buyer = "buyer",
+        Visitor = "visitor",
+    }
+}

@@ -1,0 +1,733 @@
+//! SQL of scoring: who is scored, what was found, and the lists that are read from it.
+
+use std::str::FromStr;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
+
+use super::assess::{Buyer, History, Person, Scored, Visitor};
+use super::why_now::{Language, Silence, why_now};
+use super::{Kind, Rfm, Summary, gap};
+use crate::db::schema::{customers, rollups, scoring_runs, segment_history};
+use crate::db::{Backend, Conn};
+use crate::each_backend;
+use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp};
+use crate::stores::Store;
+
+// ---------------------------------------------------------------------------------------------- people
+
+type RollupRow = (
+    CustomerId,
+    i32,
+    i32,
+    i64,
+    Option<Timestamp>,
+    Option<i32>,
+    Option<f64>,
+    Option<Timestamp>,
+    i32,
+    i32,
+    i32,
+    i32,
+);
+
+/// The next people of a store after `after`, by id, at most `limit` rows read; and where to go on, if anywhere.
+///
+/// Merged and erased customers are nobody here, nor is who neither ordered nor visited.
+pub fn people_after(
+    conn: &mut Conn,
+    store: StoreId,
+    after: CustomerId,
+    limit: i64,
+    people: &mut Vec<Person>,
+) -> QueryResult<Option<CustomerId>> {
+    let rows: Vec<RollupRow> = customers::table
+        .inner_join(rollups::table.on(rollups::customer_id.eq(customers::id)))
+        .filter(customers::store_id.eq(store).and(customers::id.gt(after)))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
+        .order(customers::id)
+        .limit(limit)
+        .select((
+            customers::id,
+            rollups::orders_count,
+            rollups::order_days,
+            rollups::spent,
+            rollups::last_order_at,
+            rollups::last_order_day,
+            rollups::median_gap_days,
+            rollups::last_seen_at,
+            rollups::visits_count,
+            rollups::product_views,
+            rollups::carts_count,
+            rollups::checkouts_count,
+        ))
+        .load(conn)?;
+    let next = (rows.len() as i64 == limit).then(|| rows[rows.len() - 1].0);
+    people.extend(rows.into_iter().filter_map(person));
+    Ok(next)
+}
+
+fn person(row: RollupRow) -> Option<Person> {
+    let (id, orders_count, order_days, spent, last_order_at, last_order_day, median_gap_days, ..) =
+        row;
+    let (.., last_seen_at, visits, product_views, carts, checkouts) = row;
+    let history = match (last_order_at, last_order_day, last_seen_at) {
+        (Some(last_order_at), Some(last_order_day), _) if orders_count > 0 => {
+            History::Buyer(Buyer {
+                orders_count,
+                order_days,
+                spent,
+                last_order_at,
+                last_order_day,
+                median_gap_days,
+            })
+        }
+        (_, _, Some(last_seen_at)) if visits > 0 => History::Visitor(Visitor {
+            visits,
+            last_seen_at,
+            intent: super::visitor::Intent::of(product_views, carts, checkouts),
+        }),
+        _ => return None,
+    };
+    Some(Person { id, history })
+}
+
+// ------------------------------------------------------------------------------------------------ runs
+
+/// One scoring of a store that ran to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub as_of: Timestamp,
+    /// For a time in the past: shown until the next live run, and no rule has seen it.
+    pub historic: bool,
+    pub ran_at: Timestamp,
+    pub store_gap_days: Option<f64>,
+    pub summary: Summary,
+}
+
+impl Run {
+    /// Where this run's scores are.
+    fn table(&self) -> Table {
+        if self.historic { Table::Historic } else { Table::Live }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Table {
+    Live,
+    Historic,
+}
+
+impl Table {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "scores",
+            Self::Historic => "historic_scores",
+        }
+    }
+}
+
+type RunRow = (Timestamp, bool, Timestamp, Option<f64>, String);
+
+fn run_columns() -> (
+    scoring_runs::as_of,
+    scoring_runs::historic,
+    scoring_runs::ran_at,
+    scoring_runs::store_gap_days,
+    scoring_runs::summary,
+) {
+    use scoring_runs::{as_of, historic, ran_at, store_gap_days, summary};
+    (as_of, historic, ran_at, store_gap_days, summary)
+}
+
+fn run_of((as_of, historic, ran_at, store_gap_days, summary): RunRow) -> Run {
+    // A summary of an older form counts as none; the next run writes it anew.
+    let summary = serde_json::from_str(&summary).unwrap_or_else(|_| Summary::empty());
+    Run { as_of, historic, ran_at, store_gap_days, summary }
+}
+
+/// The run whose scores are shown; `None` until the first has finished.
+pub fn shown(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Run>> {
+    let row = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store).and(scoring_runs::finished.eq(true)))
+        .order(scoring_runs::id.desc())
+        .select(run_columns())
+        .first::<RunRow>(conn)
+        .optional()?;
+    Ok(row.map(run_of))
+}
+
+/// The last live run that finished.
+pub(super) fn last_live(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Run>> {
+    let row = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store).and(scoring_runs::finished.eq(true)))
+        .filter(scoring_runs::historic.eq(false))
+        .order(scoring_runs::id.desc())
+        .select(run_columns())
+        .first::<RunRow>(conn)
+        .optional()?;
+    Ok(row.map(run_of))
+}
+
+/// When the newest run began, if it has not finished.
+pub(super) fn under_way(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Timestamp>> {
+    let newest = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store))
+        .order(scoring_runs::id.desc())
+        .select((scoring_runs::finished, scoring_runs::ran_at))
+        .first::<(bool, Timestamp)>(conn)
+        .optional()?;
+    Ok(newest.and_then(|(finished, ran_at)| (!finished).then_some(ran_at)))
+}
+
+/// How many of the store's rollups changed after `since`, counted up to `limit`.
+pub(super) fn changed_since(
+    conn: &mut Conn,
+    store: StoreId,
+    since: Timestamp,
+    limit: i64,
+) -> QueryResult<i64> {
+    let changed = rollups::table
+        .filter(rollups::store_id.eq(store).and(rollups::changed_at.gt(since)))
+        .select(rollups::customer_id)
+        .limit(limit)
+        .load::<CustomerId>(conn)?;
+    Ok(changed.len() as i64)
+}
+
+/// Begins a run: from here on every older one that is still under way writes no more.
+pub(super) fn begin_run(
+    conn: &mut Conn,
+    store: StoreId,
+    as_of: Timestamp,
+    historic: bool,
+    now: Timestamp,
+) -> QueryResult<i64> {
+    lock_scoring(conn, store)?;
+    let id = newest_run(conn, store)?.unwrap_or(0) + 1;
+    diesel::insert_into(scoring_runs::table)
+        .values((
+            scoring_runs::store_id.eq(store),
+            scoring_runs::id.eq(id),
+            scoring_runs::as_of.eq(as_of),
+            scoring_runs::historic.eq(historic),
+            scoring_runs::ran_at.eq(now),
+            scoring_runs::finished.eq(false),
+            scoring_runs::buyers.eq(0),
+            scoring_runs::visitors.eq(0),
+            scoring_runs::summary.eq("{}"),
+        ))
+        .execute(conn)?;
+    Ok(id)
+}
+
+pub(super) fn newest_run(conn: &mut Conn, store: StoreId) -> QueryResult<Option<i64>> {
+    scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store))
+        .order(scoring_runs::id.desc())
+        .select(scoring_runs::id)
+        .first(conn)
+        .optional()
+}
+
+pub(super) fn finish_run(conn: &mut Conn, store: StoreId, id: i64, run: &Run) -> QueryResult<()> {
+    let summary = serde_json::to_string(&run.summary).unwrap_or_default();
+    diesel::update(scoring_runs::table.find((store, id)))
+        .set((
+            scoring_runs::finished.eq(true),
+            scoring_runs::buyers.eq(run.summary.buyers() as i64),
+            scoring_runs::visitors.eq(run.summary.visitors() as i64),
+            scoring_runs::store_gap_days.eq(run.store_gap_days),
+            scoring_runs::summary.eq(summary),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Two replicas that score one store take turns, transaction by transaction. SQLite's writer lock already does.
+pub(super) fn lock_scoring(conn: &mut Conn, store: StoreId) -> QueryResult<()> {
+    match conn {
+        Conn::Postgres(pg) => sql_query("SELECT pg_advisory_xact_lock($1)")
+            .bind::<BigInt, _>(0x7363_6f72_0000_0000 | store.0)
+            .execute(pg)
+            .map(|_| ()),
+        Conn::Sqlite(_) => Ok(()),
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- scores
+
+/// A row of `scores` or `historic_scores`, as far as a run decides it.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub(super) struct StoredScore {
+    #[diesel(sql_type = BigInt)]
+    pub customer_id: CustomerId,
+    #[diesel(sql_type = Text)]
+    pub kind: Kind,
+    #[diesel(sql_type = SmallInt)]
+    pub r: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub f: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub m: i16,
+    #[diesel(sql_type = Text)]
+    pub segment: String,
+    #[diesel(sql_type = BigInt)]
+    pub segment_since: Timestamp,
+    #[diesel(sql_type = Integer)]
+    pub frequency: i32,
+    #[diesel(sql_type = BigInt)]
+    pub spent: i64,
+    #[diesel(sql_type = Integer)]
+    pub orders_count: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub last_order_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub usual_gap_days: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub risk_rank: Option<f64>,
+}
+
+impl StoredScore {
+    /// Whether a run that found `scored` has nothing to write.
+    pub(super) fn says(&self, scored: &Scored) -> bool {
+        let rfm = scored.rfm;
+        self.kind == scored.kind
+            && (self.r, self.f, self.m) == (rfm.r.into(), rfm.f.into(), rfm.m.into())
+            && self.segment == scored.segment
+            && self.frequency == scored.frequency
+            && self.spent == scored.spent
+            && self.orders_count == scored.orders_count
+            && self.last_order_at == scored.last_order_at
+            && self.usual_gap_days == scored.usual_gap_days
+            && self.risk_rank == scored.risk_rank
+    }
+}
+
+/// What is stored of the customers from `from` to `to`, both included, in order of id.
+pub(super) fn stored_between(
+    conn: &mut Conn,
+    table: Table,
+    store: StoreId,
+    from: CustomerId,
+    to: CustomerId,
+) -> QueryResult<Vec<StoredScore>> {
+    sql_query(format!(
+        "SELECT customer_id, kind, r, f, m, segment, segment_since, frequency, spent, orders_count, last_order_at, \
+         usual_gap_days, risk_rank FROM {} WHERE customer_id >= $1 AND customer_id <= $2 AND store_id = $3 \
+         ORDER BY customer_id",
+        table.name()
+    ))
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(to)
+    .bind::<BigInt, _>(store)
+    .load(conn)
+}
+
+/// Columns that a run writes, in the order of [`write`]'s binds. What predictions add stays as it is.
+const WRITTEN: &str = "customer_id, store_id, kind, r, f, m, segment, segment_since, frequency, spent, orders_count, \
+     last_order_at, usual_gap_days, risk_rank";
+const REWRITE: &str = "ON CONFLICT (customer_id) DO UPDATE SET kind = excluded.kind, r = excluded.r, f = excluded.f, \
+     m = excluded.m, segment = excluded.segment, segment_since = excluded.segment_since, \
+     frequency = excluded.frequency, spent = excluded.spent, orders_count = excluded.orders_count, \
+     last_order_at = excluded.last_order_at, usual_gap_days = excluded.usual_gap_days, risk_rank = excluded.risk_rank";
+
+/// Inserts or rewrites score rows, each with the time its segment was entered.
+///
+/// SQLite takes many rows of binds; PostgreSQL a column of values each, which spares it parsing thousands of
+/// placeholders.
+pub(super) fn write(
+    conn: &mut Conn,
+    table: Table,
+    store: StoreId,
+    rows: &[(Scored, Timestamp)],
+) -> QueryResult<()> {
+    let table = table.name();
+    match conn {
+        Conn::Sqlite(sqlite) => {
+            // 14 binds a row; SQLite takes 32,766 of them.
+            for part in rows.chunks(2_000) {
+                let places = vec!["(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"; part.len()].join(",");
+                let mut query =
+                    sql_query(format!("INSERT INTO {table} ({WRITTEN}) VALUES {places} {REWRITE}"))
+                        .into_boxed();
+                for (row, since) in part {
+                    query = query
+                        .bind::<BigInt, _>(row.customer_id)
+                        .bind::<BigInt, _>(store)
+                        .bind::<Text, _>(row.kind)
+                        .bind::<SmallInt, _>(i16::from(row.rfm.r))
+                        .bind::<SmallInt, _>(i16::from(row.rfm.f))
+                        .bind::<SmallInt, _>(i16::from(row.rfm.m))
+                        .bind::<Text, _>(row.segment)
+                        .bind::<BigInt, _>(*since)
+                        .bind::<Integer, _>(row.frequency)
+                        .bind::<BigInt, _>(row.spent)
+                        .bind::<Integer, _>(row.orders_count)
+                        .bind::<Nullable<BigInt>, _>(row.last_order_at)
+                        .bind::<Nullable<Double>, _>(row.usual_gap_days)
+                        .bind::<Nullable<Double>, _>(row.risk_rank);
+                }
+                query.execute(sqlite)?;
+            }
+        }
+        Conn::Postgres(pg) => {
+            fn column<T>(rows: &[(Scored, Timestamp)], value: impl Fn(&Scored) -> T) -> Vec<T> {
+                rows.iter().map(|(row, _)| value(row)).collect()
+            }
+            sql_query(format!(
+                "INSERT INTO {table} ({WRITTEN}) SELECT u.customer_id, $1, u.kind, u.r, u.f, u.m, u.segment, u.since, \
+                 u.frequency, u.spent, u.orders_count, u.last_order_at, u.usual_gap_days, u.risk_rank \
+                 FROM UNNEST($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+                 AS u (customer_id, kind, r, f, m, segment, since, frequency, spent, orders_count, last_order_at, \
+                 usual_gap_days, risk_rank) {REWRITE}"
+            ))
+            .bind::<BigInt, _>(store)
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.customer_id))
+            .bind::<Array<Text>, _>(column(rows, |row| row.kind.as_str()))
+            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.r)))
+            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.f)))
+            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.m)))
+            .bind::<Array<Text>, _>(column(rows, |row| row.segment))
+            .bind::<Array<BigInt>, _>(rows.iter().map(|(_, since)| *since).collect::<Vec<_>>())
+            .bind::<Array<Integer>, _>(column(rows, |row| row.frequency))
+            .bind::<Array<BigInt>, _>(column(rows, |row| row.spent))
+            .bind::<Array<Integer>, _>(column(rows, |row| row.orders_count))
+            .bind::<Array<Nullable<BigInt>>, _>(column(rows, |row| row.last_order_at))
+            .bind::<Array<Nullable<Double>>, _>(column(rows, |row| row.usual_gap_days))
+            .bind::<Array<Nullable<Double>>, _>(column(rows, |row| row.risk_rank))
+            .execute(pg)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes out those who are scored no more.
+pub(super) fn remove(conn: &mut Conn, table: Table, gone: &[CustomerId]) -> QueryResult<()> {
+    for part in gone.chunks(10_000) {
+        let ids = part.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+        // Numbers of our own: no bind needed, and none of a limit.
+        sql_query(format!("DELETE FROM {} WHERE customer_id IN ({ids})", table.name()))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Writes who entered which segment at `now`.
+pub(super) fn write_history(
+    conn: &mut Conn,
+    entered: &[(CustomerId, &'static str)],
+    now: Timestamp,
+) -> QueryResult<()> {
+    let rows: Vec<_> = entered
+        .iter()
+        .map(|(customer, segment)| {
+            (
+                segment_history::customer_id.eq(*customer),
+                segment_history::since.eq(now),
+                segment_history::segment.eq(*segment),
+            )
+        })
+        .collect();
+    // The enum cannot express a batch.
+    each_backend!(conn, c => for part in rows.chunks(8_000) {
+        diesel::insert_into(segment_history::table).values(part).on_conflict_do_nothing().execute(c)?;
+    });
+    Ok(())
+}
+
+/// Empties a little of `historic_scores`; false when nothing was left.
+pub(super) fn forget_historic(conn: &mut Conn, store: StoreId, rows: i64) -> QueryResult<bool> {
+    let gone = sql_query(
+        "DELETE FROM historic_scores WHERE customer_id IN \
+         (SELECT customer_id FROM historic_scores WHERE store_id = $1 ORDER BY customer_id LIMIT $2)",
+    )
+    .bind::<BigInt, _>(store)
+    .bind::<BigInt, _>(rows)
+    .execute(conn)?;
+    Ok(gone > 0)
+}
+
+// ------------------------------------------------------------------------------------- what is read of it
+
+/// The score of one customer, as shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredCustomer {
+    pub as_of: Timestamp,
+    pub kind: Kind,
+    pub segment: String,
+    /// When the segment was entered; unknown in a look into the past.
+    pub segment_since: Option<Timestamp>,
+    pub rfm: Rfm,
+    pub last_order_at: Option<Timestamp>,
+    pub usual_gap_days: Option<f64>,
+    /// On the at-risk list.
+    pub at_risk: bool,
+}
+
+/// The shown score of a customer; `None` where there is none yet.
+pub fn score_of(
+    conn: &mut Conn,
+    store: StoreId,
+    customer: CustomerId,
+) -> QueryResult<Option<ScoredCustomer>> {
+    let Some(run) = shown(conn, store)? else { return Ok(None) };
+    let row = stored_between(conn, run.table(), store, customer, customer)?.pop();
+    Ok(row.map(|row| ScoredCustomer {
+        as_of: run.as_of,
+        kind: row.kind,
+        segment_since: (!run.historic).then_some(row.segment_since),
+        rfm: rfm(row.r, row.f, row.m),
+        segment: row.segment,
+        last_order_at: row.last_order_at,
+        usual_gap_days: row.usual_gap_days,
+        at_risk: row.risk_rank.is_some(),
+    }))
+}
+
+/// When the customer entered which segment, newest first.
+pub fn history_of(conn: &mut Conn, customer: CustomerId) -> QueryResult<Vec<(Timestamp, String)>> {
+    segment_history::table
+        .filter(segment_history::customer_id.eq(customer))
+        .order(segment_history::since.desc())
+        .select((segment_history::since, segment_history::segment))
+        .load(conn)
+}
+
+fn rfm(r: i16, f: i16, m: i16) -> Rfm {
+    let score = |value: i16| value.clamp(1, 5) as u8;
+    Rfm { r: score(r), f: score(f), m: score(m) }
+}
+
+/// What is asked of the at-risk list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorklistQuery {
+    pub segment: Option<String>,
+    /// In minor units: of the value at risk, and of the net spend where that is not known.
+    pub min_value: Option<i64>,
+    pub after: Option<WorklistPlace>,
+    pub limit: i64,
+    pub language: Language,
+}
+
+impl WorklistQuery {
+    pub fn first(limit: i64, language: Language) -> Self {
+        Self { segment: None, min_value: None, after: None, limit, language }
+    }
+}
+
+/// A place on the list: the rank's bits, which keep every digit, and the customer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WorklistPlace {
+    pub rank: f64,
+    pub customer: CustomerId,
+}
+
+impl std::fmt::Display for WorklistPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}.{}", self.rank.to_bits(), self.customer)
+    }
+}
+
+impl FromStr for WorklistPlace {
+    type Err = &'static str;
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let invalid = "this cursor was not given out by this list";
+        let (bits, customer) = raw.split_once('.').ok_or(invalid)?;
+        let rank = f64::from_bits(u64::from_str_radix(bits, 16).map_err(|_| invalid)?);
+        let customer = customer.parse().map_err(|_| invalid)?;
+        if rank.is_finite() { Ok(Self { rank, customer }) } else { Err(invalid) }
+    }
+}
+
+/// A page of the at-risk list. Times relate to the scoring's `as_of`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worklist {
+    /// `None`: nothing is scored yet.
+    pub as_of: Option<Timestamp>,
+    pub historic: bool,
+    pub items: Vec<WorklistItem>,
+    pub next: Option<WorklistPlace>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct WorklistCustomer {
+    pub id: CustomerId,
+    pub external_id: Option<String>,
+    pub email: Option<String>,
+    pub name: Option<String>,
+}
+
+/// One line of the worklist, in the contract's shape.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct WorklistItem {
+    pub customer: WorklistCustomer,
+    pub segment: String,
+    pub rfm: Rfm,
+    pub orders_count: i32,
+    /// Net of refunds.
+    pub spent: Money,
+    pub last_order_at: Timestamp,
+    pub days_since_last_order: f64,
+    pub usual_gap_days: Option<f64>,
+    /// By how many usual gaps the next order is late.
+    pub overdue: f64,
+    pub p_alive: Option<f64>,
+    pub expected_orders_90d: Option<f64>,
+    pub value_at_risk: Option<Money>,
+    pub why_now: String,
+    pub next_message_at: Option<Timestamp>,
+}
+
+#[derive(QueryableByName)]
+struct WorklistRow {
+    #[diesel(sql_type = BigInt)]
+    customer_id: CustomerId,
+    #[diesel(sql_type = Nullable<Text>)]
+    external_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    email: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    name: Option<String>,
+    #[diesel(sql_type = Text)]
+    segment: String,
+    #[diesel(sql_type = SmallInt)]
+    r: i16,
+    #[diesel(sql_type = SmallInt)]
+    f: i16,
+    #[diesel(sql_type = SmallInt)]
+    m: i16,
+    #[diesel(sql_type = Integer)]
+    orders_count: i32,
+    #[diesel(sql_type = Integer)]
+    frequency: i32,
+    #[diesel(sql_type = BigInt)]
+    spent: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_order_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Double>)]
+    usual_gap_days: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    p_alive: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    expected_orders_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    value_at_risk: Option<i64>,
+    #[diesel(sql_type = Double)]
+    risk_rank: f64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    next_message_at: Option<Timestamp>,
+}
+
+/// The at-risk list from `query.after` on: an index range, whatever the store's size.
+pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryResult<Worklist> {
+    let Some(run) = shown(conn, store.id)? else {
+        return Ok(Worklist { as_of: None, historic: false, items: vec![], next: None });
+    };
+    let mut sql = format!(
+        "SELECT s.customer_id, c.external_id, c.email, c.name, s.segment, s.r, s.f, s.m, s.orders_count, s.frequency, \
+         s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.expected_orders_90d, s.value_at_risk, s.risk_rank, \
+         (SELECT MIN(m.scheduled_at) FROM messages m WHERE m.customer_id = s.customer_id AND m.status = 'scheduled') \
+         AS next_message_at \
+         FROM {} s JOIN customers c ON c.id = s.customer_id \
+         WHERE s.store_id = $1 AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL",
+        run.table().name()
+    );
+    let mut binds = 1;
+    let mut place = || {
+        binds += 1;
+        format!("${binds}")
+    };
+    if query.segment.is_some() {
+        sql += &format!(" AND s.segment = {}", place());
+    }
+    if query.min_value.is_some() {
+        sql += &format!(" AND COALESCE(s.value_at_risk, s.spent) >= {}", place());
+    }
+    if query.after.is_some() {
+        // The first half is a range of the index, the second settles ties.
+        let (upto, below, id) = (place(), place(), place());
+        sql += &format!(
+            " AND s.risk_rank <= {upto} AND (s.risk_rank < {below} OR s.customer_id > {id})"
+        );
+    }
+    sql += &format!(" ORDER BY s.risk_rank DESC, s.customer_id LIMIT {}", place());
+
+    let mut statement = sql_query(sql).into_boxed().bind::<BigInt, _>(store.id);
+    if let Some(segment) = &query.segment {
+        statement = statement.bind::<Text, _>(segment);
+    }
+    if let Some(min_value) = query.min_value {
+        statement = statement.bind::<BigInt, _>(min_value);
+    }
+    if let Some(after) = query.after {
+        statement = statement
+            .bind::<Double, _>(after.rank)
+            .bind::<Double, _>(after.rank)
+            .bind::<BigInt, _>(after.customer);
+    }
+    let rows: Vec<WorklistRow> = statement.bind::<BigInt, _>(query.limit).load(conn)?;
+
+    let next = rows
+        .last()
+        .filter(|_| rows.len() as i64 == query.limit)
+        .map(|row| WorklistPlace { rank: row.risk_rank, customer: row.customer_id });
+    let items = rows
+        .into_iter()
+        .filter_map(|row| item(row, run.as_of, &store.currency, query.language))
+        .collect();
+    Ok(Worklist { as_of: Some(run.as_of), historic: run.historic, items, next })
+}
+
+fn item(
+    row: WorklistRow,
+    as_of: Timestamp,
+    currency: &Currency,
+    language: Language,
+) -> Option<WorklistItem> {
+    // A buyer has a last order; a row without one was made by hand.
+    let last_order_at = row.last_order_at?;
+    let days_since_last_order = as_of.days_since(last_order_at).max(0.0);
+    let silence = Silence {
+        order_days: row.frequency,
+        days_since_last_order,
+        usual_gap_days: row.usual_gap_days,
+        p_alive: row.p_alive,
+    };
+    let money = |minor| Money::new(minor, currency.clone());
+    Some(WorklistItem {
+        customer: WorklistCustomer {
+            id: row.customer_id,
+            external_id: row.external_id,
+            email: row.email,
+            name: row.name,
+        },
+        segment: row.segment,
+        rfm: rfm(row.r, row.f, row.m),
+        orders_count: row.orders_count,
+        spent: money(row.spent),
+        last_order_at,
+        days_since_last_order: round_to(days_since_last_order, 10.0),
+        usual_gap_days: row.usual_gap_days.map(|gap| round_to(gap, 10.0)),
+        overdue: round_to(gap::overdue(days_since_last_order, row.usual_gap_days), 100.0),
+        p_alive: row.p_alive,
+        expected_orders_90d: row.expected_orders_90d,
+        value_at_risk: row.value_at_risk.map(money),
+        why_now: why_now(silence, language),
+        next_message_at: row.next_message_at,
+    })
+}
+
+/// Days to a tenth: more digits than a day's noise has say nothing.
+fn round_to(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+/// The planner of PostgreSQL knows a million new rows only once it has looked.
+pub(super) fn analyze(conn: &mut Conn, backend: Backend, table: Table) -> QueryResult<()> {
+    if backend == Backend::Postgres {
+        sql_query(format!("ANALYZE {}", table.name())).execute(conn)?;
+    }
+    Ok(())
+}
