@@ -1,0 +1,214 @@
+//! Scores as they are stored: on both databases, run after run.
+
+use diesel::prelude::*;
+use homing::db::schema::{customers, rollups, scores, segment_history};
+use homing::db::{Conn, Db, DbError};
+use homing::primitives::{CustomerId, Delay, StoreId, Timestamp};
+use homing::scoring::store::{WorklistQuery, score_of, shown, worklist};
+use homing::scoring::why_now::Language;
+use homing::scoring::{self, ScoreError, Segment, VisitorSegment};
+use homing::stores::{self, Store};
+
+use crate::on_both_backends;
+use crate::support::TestDb;
+
+const DAY: i64 = 86_400_000_000;
+
+fn default_store(db: &Db) -> Store {
+    db.read_here(|conn| stores::store::find(conn, StoreId(1)).map_err(DbError::from)).unwrap()
+}
+
+/// A customer with a rollup of nothing.
+fn insert_nobody(conn: &mut Conn, id: i64) -> QueryResult<()> {
+    diesel::insert_into(customers::table)
+        .values((
+            customers::id.eq(id),
+            customers::store_id.eq(1_i64),
+            customers::identified.eq(true),
+            customers::tags.eq("[]"),
+            customers::traits.eq("{}"),
+            customers::consent.eq("none"),
+            customers::created_at.eq(0_i64),
+        ))
+        .execute(conn)?;
+    diesel::insert_into(rollups::table)
+        .values((
+            rollups::customer_id.eq(id),
+            rollups::store_id.eq(1_i64),
+            (rollups::changed_at.eq(0_i64), rollups::position_at.eq(0_i64)),
+            rollups::position_key.eq(""),
+            (rollups::visits_count.eq(0), rollups::page_views.eq(0), rollups::product_views.eq(0)),
+            (rollups::carts_count.eq(0), rollups::checkouts_count.eq(0)),
+            rollups::visit_product_views.eq(0),
+            (rollups::orders_count.eq(0), rollups::order_days.eq(0), rollups::foreign_orders.eq(0)),
+            rollups::spent.eq(0_i64),
+            rollups::state.eq("{}"),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Sets what a buyer's rollup says.
+fn buys(conn: &mut Conn, id: i64, order_days: i32, spent: i64, last: Timestamp) -> QueryResult<()> {
+    let zone = homing::primitives::Zone::utc();
+    diesel::update(rollups::table.find(id))
+        .set((
+            (rollups::orders_count.eq(order_days), rollups::order_days.eq(order_days)),
+            rollups::spent.eq(spent),
+            rollups::first_order_at.eq(0_i64),
+            (rollups::last_order_at.eq(last.0), rollups::last_order_day.eq(last.day_number(&zone))),
+            rollups::median_gap_days.eq((order_days > 1).then_some(20.0)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Ten buyers who are silent for 10, 20, … 100 days; the longer, the more they had bought.
+fn ten_buyers(test: &TestDb) {
+    let now = test.now;
+    test.db
+        .write_here(|conn| -> Result<(), DbError> {
+            for n in 1..=10_i64 {
+                insert_nobody(conn, n)?;
+                buys(conn, n, 1 + n as i32, n * 1_000, Timestamp(now.0 - n * 10 * DAY))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn history(db: &Db, id: i64) -> Vec<(i64, String)> {
+    db.read_here(|conn| {
+        segment_history::table
+            .filter(segment_history::customer_id.eq(id))
+            .order(segment_history::since)
+            .select((segment_history::since, segment_history::segment))
+            .load(conn)
+            .map_err(DbError::from)
+    })
+    .unwrap()
+}
+
+on_both_backends! {
+    async fn a_run_writes_scores_and_the_next_only_what_changed(test: TestDb) {
+        let store = default_store(&test.db);
+        ten_buyers(&test);
+        let first = scoring::score_store(&test.db, &store, test.now).unwrap();
+        assert_eq!((first.run.summary.buyers(), first.changed, first.moved), (10, 10, 10));
+        assert_eq!(first.run.store_gap_days, Some(20.0));
+
+        let again = scoring::score_store(&test.db, &store, test.now).unwrap();
+        assert_eq!((again.changed, again.moved), (0, 0));
+        assert_eq!(again.run.summary, first.run.summary);
+
+        // The tenth comes back and is the freshest of all.
+        let later = test.now.plus(Delay::hours(1));
+        test.db.write_here(|conn| buys(conn, 10, 12, 11_000, later).map_err(DbError::from)).unwrap();
+        let third = scoring::score_store(&test.db, &store, later).unwrap();
+        assert_eq!(history(&test.db, 10), [(test.now.0, "cant_lose_them".to_owned()), (later.0, "champions".to_owned())]);
+        assert!(third.moved >= 1 && third.changed <= 10, "{third:?}");
+        let score = test.db.read_here(|conn| score_of(conn, store.id, CustomerId(10)).map_err(DbError::from)).unwrap().unwrap();
+        assert_eq!((score.segment.as_str(), score.segment_since), ("champions", Some(later)));
+        assert!(!score.at_risk);
+        // Whoever stayed in a segment keeps the time of having entered it.
+        let since: Vec<i64> = test.db.read_here(|conn| scores::table.filter(scores::customer_id.eq(1))
+            .select(scores::segment_since).load(conn).map_err(DbError::from)).unwrap();
+        assert_eq!(since, [test.now.0]);
+    }
+
+    async fn the_worklist_is_ordered_by_spend_and_lateness_and_pages_without_gaps(test: TestDb) {
+        let store = default_store(&test.db);
+        ten_buyers(&test);
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        let ask = |query: WorklistQuery| test.db.read_here(|conn| worklist(conn, &store, &query).map_err(DbError::from)).unwrap();
+        let all = ask(WorklistQuery::first(50, Language::English));
+        let ids: Vec<i64> = all.items.iter().map(|item| item.customer.id.0).collect();
+        assert_eq!(ids, [10, 9, 8, 7, 6, 5]);
+        assert_eq!(all.next, None);
+        let worst = &all.items[0];
+        assert_eq!((worst.days_since_last_order, worst.overdue), (100.0, 4.0));
+        assert_eq!(worst.why_now, "Buys every 20 days, last 100 days ago: 5.0 times the usual gap.");
+        assert_eq!((&worst.p_alive, &worst.value_at_risk, &worst.next_message_at), (&None, &None, &None));
+
+        let mut paged = Vec::new();
+        let mut query = WorklistQuery::first(2, Language::English);
+        loop {
+            let page = ask(query.clone());
+            paged.extend(page.items.iter().map(|item| item.customer.id.0));
+            let Some(next) = page.next else { break };
+            query.after = Some(next.to_string().parse().unwrap());
+        }
+        assert_eq!(paged, ids);
+
+        let segment = WorklistQuery { segment: Some("cant_lose_them".to_owned()), ..WorklistQuery::first(50, Language::English) };
+        assert!(ask(segment).items.iter().all(|item| item.segment == "cant_lose_them"));
+        let dear = WorklistQuery { min_value: Some(9_000), ..WorklistQuery::first(50, Language::English) };
+        assert_eq!(ask(dear).items.len(), 2);
+    }
+
+    async fn the_erased_and_the_merged_are_not_scored_and_visitors_are_counted_apart(test: TestDb) {
+        let store = default_store(&test.db);
+        ten_buyers(&test);
+        let now = test.now;
+        test.db.write_here(|conn| -> Result<(), DbError> {
+            for id in 11..=13 {
+                insert_nobody(conn, id)?;
+            }
+            let seen = (rollups::last_seen_at.eq(now.0 - DAY), rollups::visits_count.eq(3));
+            diesel::update(rollups::table.find(11_i64)).set(seen).execute(conn)?;
+            Ok(())
+        }).unwrap();
+        let first = scoring::score_store(&test.db, &store, now).unwrap();
+        assert_eq!((first.run.summary.buyers(), first.run.summary.visitors()), (10, 1));
+        assert_eq!(first.run.summary.visitors[&VisitorSegment::EngagedVisitors], 1);
+
+        test.db.write_here(|conn| -> Result<(), DbError> {
+            diesel::update(customers::table.find(1_i64)).set(customers::merged_into.eq(2_i64)).execute(conn)?;
+            diesel::update(customers::table.find(10_i64)).set(customers::erased_at.eq(now.0)).execute(conn)?;
+            Ok(())
+        }).unwrap();
+        let second = scoring::score_store(&test.db, &store, now).unwrap();
+        assert_eq!(second.run.summary.buyers(), 8);
+        let left: Vec<i64> = test.db.read_here(|conn| scores::table.order(scores::customer_id)
+            .select(scores::customer_id).load(conn).map_err(DbError::from)).unwrap();
+        assert_eq!(left, (2..=9).chain([11]).collect::<Vec<i64>>());
+        let counted: u64 = Segment::ALL.iter().map(|segment| second.run.summary.segments[segment].customers).sum();
+        assert_eq!(counted, 8);
+    }
+
+    async fn a_store_is_due_once_a_day_and_after_an_import(test: TestDb) {
+        let store = default_store(&test.db);
+        let due = |now: Timestamp| test.db.read_here(|conn| scoring::run::due(conn, &store, now).map_err(DbError::from)).unwrap();
+        assert!(due(test.now), "a store that was never scored is due");
+        ten_buyers(&test);
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        assert!(!due(test.now.plus(Delay::hours(2))));
+        assert!(due(test.now.plus(Delay::hours(24))));
+        let imported = test.now.plus(Delay::seconds(60));
+        test.db.write_here(|conn| -> Result<(), DbError> {
+            for id in 100..200 {
+                insert_nobody(conn, id)?;
+            }
+            diesel::update(rollups::table).set(rollups::changed_at.eq(imported.0)).execute(conn)?;
+            Ok(())
+        }).unwrap();
+        assert!(due(test.now.plus(Delay::hours(2))));
+    }
+
+    async fn of_two_runs_the_later_goes_on_alone(test: TestDb) {
+        let store = default_store(&test.db);
+        ten_buyers(&test);
+        let runs: Vec<_> = (0..4).map(|_| {
+            let (db, store, now) = (test.db.clone(), store.clone(), test.now);
+            std::thread::spawn(move || scoring::score_store(&db, &store, now))
+        }).collect();
+        let ended: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
+        assert!(ended.iter().any(Result::is_ok));
+        assert!(ended.iter().all(|end| matches!(end, Ok(_) | Err(ScoreError::Superseded))), "{ended:?}");
+        let run = test.db.read_here(|conn| shown(conn, store.id).map_err(DbError::from)).unwrap().unwrap();
+        assert_eq!(run.summary.buyers(), 10);
+        for id in 1..=10 {
+            assert_eq!(history(&test.db, id).len(), 1, "customer {id} entered one segment once");
+        }
+    }
+}
