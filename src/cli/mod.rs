@@ -33,8 +33,8 @@ struct Cli {
 enum Command {
     /// Bring the database's schema up to date.
     Migrate,
-    /// Score all customers and visitors by what they did until now.
-    Score,
+    /// Score all customers and visitors by what they did.
+    Score(score::ScoreArgs),
     /// The store by segment and score.
     Segments(segments::SegmentsArgs),
     /// The worklist: who is slipping away, the most urgent first.
@@ -66,9 +66,9 @@ pub fn run() -> ExitCode {
                 );
                 Ok(())
             }
-            Command::Score => {
+            Command::Score(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
-                score::run(&db, &store, Clock::System)
+                score::run(&args, &db, &store, Clock::System)
             }
             Command::Segments(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -108,9 +108,21 @@ fn row(store: StoreId, fact: &Fact) -> QueryResult<Row> {
 
 /// All facts of `customers`, each customer's in order of position.
 pub fn of_customers(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<Vec<Fact>> {
+    of_customers_until(conn, customers, Timestamp::MAX)
+}
+
+/// The facts of `customers` that occurred until then, each customer's in order of position.
+pub fn of_customers_until(
+    conn: &mut Conn,
+    customers: &[CustomerId],
+    until: Timestamp,
+) -> QueryResult<Vec<Fact>> {
     let mut found = Vec::new();
     for part in customers.chunks(CHUNK) {
-        for row in Row::query().filter(facts::customer_id.eq_any(part)).get_results(conn)? {
+        let query = Row::query()
+            .filter(facts::customer_id.eq_any(part))
+            .filter(facts::occurred_at.le(until));
+        for row in query.get_results(conn)? {
             found.push(row.into_fact()?);
         }
     }

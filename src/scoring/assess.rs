@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::rfm::{Rfm, Scale, Segment};
 use super::visitor::{Intent, VisitorSegment};
 use super::{Kind, gap};
+use crate::customers::Rollup;
 use crate::primitives::{CustomerId, Timestamp, Zone};
 
 /// One who is scored. Who neither ordered nor visited is nobody here.
@@ -39,6 +40,35 @@ pub struct Visitor {
     pub visits: i32,
     pub last_seen_at: Timestamp,
     pub intent: Intent,
+}
+
+impl Person {
+    /// Whose rollup this is; `None` for who neither ordered nor visited.
+    pub fn of(id: CustomerId, rollup: &Rollup) -> Option<Self> {
+        let history = match (rollup.last_order_at, rollup.last_order_day, rollup.last_seen_at) {
+            (Some(last_order_at), Some(last_order_day), _) if rollup.orders_count > 0 => {
+                History::Buyer(Buyer {
+                    orders_count: rollup.orders_count,
+                    order_days: rollup.order_days,
+                    spent: rollup.spent,
+                    last_order_at,
+                    last_order_day,
+                    median_gap_days: rollup.median_gap_days,
+                })
+            }
+            (_, _, Some(last_seen_at)) if rollup.visits_count > 0 => History::Visitor(Visitor {
+                visits: rollup.visits_count,
+                last_seen_at,
+                intent: Intent::of(
+                    rollup.product_views,
+                    rollup.carts_count,
+                    rollup.checkouts_count,
+                ),
+            }),
+            _ => return None,
+        };
+        Some(Self { id, history })
+    }
 }
 
 /// What a run found out about one person; how it is stored, but for when the segment was entered.

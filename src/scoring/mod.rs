@@ -19,7 +19,7 @@ mod reference;
 
 pub use assess::{Summary, Tally};
 pub use rfm::{Rfm, Segment};
-pub use run::{Report, ScoreError, score_store};
+pub use run::{Report, ScoreError, score_as_of, score_store};
 pub use segments::Segments;
 pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
 pub use visitor::VisitorSegment;

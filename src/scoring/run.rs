@@ -4,9 +4,13 @@ use std::time::Duration;
 use std::time::Instant;
 
 use super::Summary;
+use rayon::prelude::*;
+
 use super::assess::{Assessment, Person, Scored};
 use super::store::{self, Run, StoredScore, Table};
 use crate::db::{Conn, Db, DbError};
+use crate::journal;
+use crate::journal::fold::{Fact, Frame, fold_all};
 use crate::primitives::{CustomerId, Timestamp};
 use crate::stores::Store;
 
@@ -14,6 +18,8 @@ use crate::stores::Store;
 const CHUNK: usize = 4_000;
 /// People per read.
 const PAGE: i64 = 20_000;
+/// Histories per read, when they are folded anew.
+const HISTORIES: i64 = 2_000;
 /// A run older than this that did not finish was broken off.
 const BROKEN_OFF_AFTER_MINUTES: i64 = 15;
 const MINUTE: i64 = 60_000_000;
@@ -71,15 +77,55 @@ pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResul
 /// # Errors
 /// The database fails; or a later run of the same store began, which then does the work.
 pub fn score_store(db: &Db, store: &Store, now: Timestamp) -> Result<Report, ScoreError> {
-    let id = db.write_here(|conn| {
-        store::begin_run(conn, store.id, now, false, now).map_err(ScoreError::from)
-    })?;
+    score_live(db, store, now, now)
+}
+
+/// Scores a store by what had occurred until `as_of`.
+///
+/// In the past, that is a look: histories are folded anew from the journal, the outcome is shown until the next
+/// live run, and neither history nor moments nor rules know of it. Otherwise it is a live run.
+///
+/// # Errors
+/// As [`score_store`].
+pub fn score_as_of(
+    db: &Db,
+    store: &Store,
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<Report, ScoreError> {
+    if as_of >= now {
+        return score_live(db, store, as_of, now);
+    }
+    let id = begin(db, store, as_of, true, now)?;
+    let people = people_then(db, store, as_of)?;
+    write_run(db, store, id, &people, as_of, now, Table::Historic)
+}
+
+fn score_live(
+    db: &Db,
+    store: &Store,
+    as_of: Timestamp,
+    now: Timestamp,
+) -> Result<Report, ScoreError> {
+    let id = begin(db, store, as_of, false, now)?;
     let people = people_now(db, store)?;
-    let report = write_run(db, store, id, &people, now, now, Table::Live)?;
-    while db.write_here(|conn| -> Result<bool, ScoreError> {
-        Ok(store::forget_historic(conn, store.id, CHUNK as i64)?)
+    let report = write_run(db, store, id, &people, as_of, now, Table::Live)?;
+    while db.write_here(|conn| {
+        store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)
     })? {}
     Ok(report)
+}
+
+fn begin(
+    db: &Db,
+    store: &Store,
+    as_of: Timestamp,
+    historic: bool,
+    now: Timestamp,
+) -> Result<i64, ScoreError> {
+    db.write_here(|conn| {
+        store::begin_run(conn, store.id, as_of, historic, now).map_err(ScoreError::from)
+    })
 }
 
 /// Everyone who is scored, in order of id, read page by page: no snapshot is held for long.
@@ -92,6 +138,29 @@ fn people_now(db: &Db, store: &Store) -> Result<Vec<Person>, ScoreError> {
         })?;
     }
     Ok(people)
+}
+
+/// Everyone who would have been scored at `as_of`, in order of id: each history until then, folded anew.
+///
+/// Reads page by page; the folding of a page is shared among the cores.
+fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Vec<Person>, ScoreError> {
+    let frame = Frame { zone: store.timezone.clone(), currency: store.currency.clone() };
+    let mut people = Vec::new();
+    let mut after = CustomerId(i64::MIN);
+    loop {
+        let (ids, facts) = db.read_here(|conn| -> Result<_, ScoreError> {
+            let ids = store::customers_after(conn, store.id, after, HISTORIES)?;
+            let facts = journal::store::of_customers_until(conn, &ids, as_of)?;
+            Ok((ids, facts))
+        })?;
+        let Some(last) = ids.last() else { return Ok(people) };
+        after = *last;
+        let histories: Vec<&[Fact]> = facts.chunk_by(|a, b| a.customer == b.customer).collect();
+        people.par_extend(histories.into_par_iter().filter_map(|history| {
+            let folded = fold_all(None, history, &frame);
+            Person::of(history[0].customer, &folded.rollup)
+        }));
+    }
 }
 
 /// Measures the store and writes each chunk of people, then the run.

@@ -6,9 +6,10 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
 
-use super::assess::{Buyer, History, Person, Scored, Visitor};
+use super::assess::{Person, Scored};
 use super::why_now::{Language, Silence, why_now};
 use super::{Kind, Rfm, Summary, gap};
+use crate::customers::Rollup;
 use crate::db::schema::{customers, rollups, scoring_runs, segment_history};
 use crate::db::{Backend, Conn};
 use crate::each_backend;
@@ -69,28 +70,51 @@ pub fn people_after(
 }
 
 fn person(row: RollupRow) -> Option<Person> {
-    let (id, orders_count, order_days, spent, last_order_at, last_order_day, median_gap_days, ..) =
-        row;
-    let (.., last_seen_at, visits, product_views, carts, checkouts) = row;
-    let history = match (last_order_at, last_order_day, last_seen_at) {
-        (Some(last_order_at), Some(last_order_day), _) if orders_count > 0 => {
-            History::Buyer(Buyer {
-                orders_count,
-                order_days,
-                spent,
-                last_order_at,
-                last_order_day,
-                median_gap_days,
-            })
-        }
-        (_, _, Some(last_seen_at)) if visits > 0 => History::Visitor(Visitor {
-            visits,
-            last_seen_at,
-            intent: super::visitor::Intent::of(product_views, carts, checkouts),
-        }),
-        _ => return None,
+    let (
+        id,
+        orders_count,
+        order_days,
+        spent,
+        last_order_at,
+        last_order_day,
+        median_gap_days,
+        last_seen_at,
+        visits_count,
+        product_views,
+        carts_count,
+        checkouts_count,
+    ) = row;
+    let rollup = Rollup {
+        orders_count,
+        order_days,
+        spent,
+        last_order_at,
+        last_order_day,
+        median_gap_days,
+        last_seen_at,
+        visits_count,
+        product_views,
+        carts_count,
+        checkouts_count,
+        ..Rollup::default()
     };
-    Some(Person { id, history })
+    Person::of(id, &rollup)
+}
+
+/// The next customers of a store after `after`, by id: neither merged nor erased, with a rollup or without.
+pub(super) fn customers_after(
+    conn: &mut Conn,
+    store: StoreId,
+    after: CustomerId,
+    limit: i64,
+) -> QueryResult<Vec<CustomerId>> {
+    customers::table
+        .filter(customers::store_id.eq(store).and(customers::id.gt(after)))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
+        .order(customers::id)
+        .limit(limit)
+        .select(customers::id)
+        .load(conn)
 }
 
 // ------------------------------------------------------------------------------------------------ runs

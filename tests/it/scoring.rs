@@ -1,12 +1,15 @@
 //! Scores as they are stored: on both databases, run after run.
 
 use diesel::prelude::*;
-use homing::db::schema::{customers, rollups, scores, segment_history};
+use homing::db::schema::{self, customers, rollups, scores, segment_history};
 use homing::db::{Conn, Db, DbError};
-use homing::primitives::{CustomerId, Delay, StoreId, Timestamp};
+use homing::journal::{
+    Body, Context, Identifiers, Journal, NewFact, OrderStated, OrderStatus, Source,
+};
+use homing::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
 use homing::scoring::store::{WorklistQuery, score_of, shown, worklist};
 use homing::scoring::why_now::Language;
-use homing::scoring::{self, ScoreError, Segment, VisitorSegment};
+use homing::scoring::{self, Report, ScoreError, Segment, VisitorSegment};
 use homing::stores::{self, Store};
 
 use crate::on_both_backends;
@@ -89,7 +92,95 @@ fn history(db: &Db, id: i64) -> Vec<(i64, String)> {
     .unwrap()
 }
 
+/// The real log as a file of orders would tell it: one order a row, placed at noon.
+fn cdnow_orders() -> Vec<NewFact> {
+    let mut reader = csv::Reader::from_path("tests/data/cdnow_sample_log.csv").unwrap();
+    let mut facts = Vec::new();
+    for (line, record) in reader.records().enumerate() {
+        let record = record.unwrap();
+        let currency: Currency = "USD".parse().unwrap();
+        let placed_at: Timestamp = format!("{}T12:00:00Z", &record[2]).parse().unwrap();
+        let order = OrderStated {
+            order_id: format!("row-{line}"),
+            status: OrderStatus::Paid,
+            placed_at: Some(placed_at),
+            total: Money::parse(&record[4], &currency).unwrap().minor,
+            currency,
+            refunded: None,
+            coupon: None,
+            channel: None,
+            lines: vec![],
+        };
+        facts.push(NewFact {
+            source: Source::Csv,
+            source_key: order.order_id.clone(),
+            occurred_at: placed_at,
+            live: false,
+            identifiers: Identifiers {
+                external_id: Some(record[1].to_owned()),
+                ..Identifiers::default()
+            },
+            body: Body::OrderStated(order),
+            context: Context::default(),
+        });
+    }
+    facts
+}
+
+fn segments(report: &Report) -> Vec<u64> {
+    let counts = &report.run.summary.segments;
+    Segment::ALL.iter().map(|segment| counts[segment].customers).collect()
+}
+
+fn at(raw: &str, store: &Store) -> Timestamp {
+    Timestamp::parse_or_end_of_day(raw, &store.timezone).unwrap()
+}
+
 on_both_backends! {
+    async fn the_real_log_scores_as_published_on_any_day_and_a_look_back_moves_nothing(test: TestDb) {
+        let usd = |conn: &mut Conn| diesel::update(schema::stores::table).set(schema::stores::currency.eq("USD")).execute(conn);
+        test.db.write_here(|conn| usd(conn).map_err(DbError::from)).unwrap();
+        let store = default_store(&test.db);
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        for part in cdnow_orders().chunks(2_000) {
+            journal.append(store.id, part.to_vec()).await.unwrap();
+        }
+        drop(journal);
+        writer.finish();
+
+        let end = at("1998-06-30", &store);
+        let live = scoring::score_as_of(&test.db, &store, end, end).unwrap();
+        assert_eq!(segments(&live), [434, 425, 146, 0, 0, 78, 321, 8, 161, 607, 177]);
+        assert_eq!(live.run.summary.r, [482, 471, 463, 470, 471]);
+        assert_eq!(live.run.summary.f, [1218, 0, 403, 358, 378]);
+        assert_eq!(live.run.summary.m, [481, 462, 472, 471, 471]);
+        let moments = |db: &Db| db.read_here(|conn| {
+            let scored = scores::table.order(scores::customer_id).select((scores::customer_id, scores::segment, scores::segment_since));
+            let entered = segment_history::table.count().get_result::<i64>(conn)?;
+            Ok::<_, DbError>((scored.load::<(i64, String, i64)>(conn)?, entered))
+        }).unwrap();
+        let before = moments(&test.db);
+
+        let then = at("1997-09-30", &store);
+        let look = scoring::score_as_of(&test.db, &store, then, end).unwrap();
+        assert!(look.run.historic);
+        assert_eq!(segments(&look), [398, 294, 245, 0, 48, 83, 331, 9, 220, 578, 151]);
+        assert_eq!(look.run.summary.r, [480, 478, 459, 475, 465]);
+        assert_eq!(look.run.summary.f, [1411, 0, 439, 214, 293]);
+        assert_eq!(look.run.summary.m, [480, 464, 471, 471, 471]);
+        assert_eq!(moments(&test.db), before, "what rules read stands as it was");
+        let list = test.db.read_here(|conn| worklist(conn, &store, &WorklistQuery::first(3, Language::English)).map_err(DbError::from)).unwrap();
+        assert_eq!((list.as_of, list.historic, list.items.len()), (Some(then), true, 3));
+        assert!(list.items.iter().all(|item| item.last_order_at <= then));
+
+        let again = scoring::score_as_of(&test.db, &store, end, end).unwrap();
+        assert_eq!((again.changed, again.moved, segments(&again)), (0, 0, segments(&live)));
+        let shown = test.db.read_here(|conn| shown(conn, store.id).map_err(DbError::from)).unwrap().unwrap();
+        assert!(!shown.historic);
+        let left: i64 = test.db.read_here(|conn| schema::historic_scores::table.count().get_result(conn).map_err(DbError::from)).unwrap();
+        assert_eq!(left, 0);
+    }
+
     async fn a_run_writes_scores_and_the_next_only_what_changed(test: TestDb) {
         let store = default_store(&test.db);
         ten_buyers(&test);
