@@ -103,8 +103,24 @@ pub fn find(conn: &mut Conn, store: StoreId, ids: &[String]) -> QueryResult<Vec<
     Ok(found)
 }
 
+/// What words on products come to, against what is known.
+#[derive(Debug, Default, PartialEq)]
+pub struct News {
+    /// The entries to write.
+    pub changed: Vec<Product>,
+    /// How many of them are new.
+    pub created: usize,
+}
+
 /// Takes words on products in; an older word fills only what is unsaid. Writes those that changed.
-pub fn tell(conn: &mut Conn, store: StoreId, told: Vec<Product>) -> QueryResult<usize> {
+pub fn tell(conn: &mut Conn, store: StoreId, told: Vec<Product>) -> QueryResult<News> {
+    let news = news(conn, store, told)?;
+    write(conn, &news.changed)?;
+    Ok(news)
+}
+
+/// What [`tell`] would change.
+pub fn news(conn: &mut Conn, store: StoreId, told: Vec<Product>) -> QueryResult<News> {
     let mut newest: BTreeMap<String, Product> = BTreeMap::new();
     let take = |known: &mut BTreeMap<String, Product>, word: Product| {
         let merged = match known.remove(&word.product_id) {
@@ -127,7 +143,12 @@ pub fn tell(conn: &mut Conn, store: StoreId, told: Vec<Product>) -> QueryResult<
             newest.remove(&same.product_id);
         }
     }
-    let changed: Vec<Product> = newest.into_values().collect();
+    let created =
+        newest.len() - stored.iter().filter(|p| newest.contains_key(&p.product_id)).count();
+    Ok(News { changed: newest.into_values().collect(), created })
+}
+
+fn write(conn: &mut Conn, changed: &[Product]) -> QueryResult<()> {
     for part in changed.chunks(CHUNK) {
         each_backend!(&mut *conn, c => diesel::insert_into(products::table)
             .values(part)
@@ -145,5 +166,5 @@ pub fn tell(conn: &mut Conn, store: StoreId, told: Vec<Product>) -> QueryResult<
             ))
             .execute(c))?;
     }
-    Ok(changed.len())
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod at_risk;
 mod error;
+mod import;
 mod key;
 mod score;
 mod segments;
@@ -33,6 +34,9 @@ struct Cli {
 enum Command {
     /// Bring the database's schema up to date.
     Migrate,
+    /// Bring orders, customers or products in from a CSV file.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Score all customers and visitors by what they did.
     Score(score::ScoreArgs),
     /// The store by segment and score.
@@ -77,6 +81,10 @@ pub fn run() -> ExitCode {
             Command::AtRisk(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 at_risk::run(&args, &db, &store)
+            }
+            Command::Import(command) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                import::run(&command, &config, &db, &store, Clock::System)
             }
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
