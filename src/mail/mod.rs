@@ -1,14 +1,20 @@
 //! Mail: how a message is worded, and how it is handed to the mail server.
 
+mod compose;
+mod context;
 mod reply;
 mod smtp;
+mod templates;
 mod transport;
 
+pub use compose::{ComposeError, Headers, Sender, message_id_for};
+pub use context::{CustomerWords, MailContext, ProductWords, StoreWords};
+pub use templates::{Composer, LoadError, RenderError, Rendered};
 pub use transport::{Delivery, InvalidSmtpUrl, Memory, Transport, Unreachable};
 
 use crate::primitives::EmailAddress;
 
-/// A message as it leaves: nothing in it is decided any more, so each attempt hands over the same bytes.
+/// A message as it leaves: nothing in it is decided any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyMail {
     pub envelope_from: EmailAddress,
