@@ -227,17 +227,23 @@ impl Batch<'_, '_> {
                 None => self.create_home(identity),
             },
         };
-        let known = self.owned.entry(identity.clone()).or_insert_with(|| Owned {
-            store_id: self.store,
-            identity: identity.clone(),
-            customer_id: owner,
-            home_id: None,
-        });
-        if known.customer_id != owner {
-            self.moves.push((known.customer_id, identity.clone(), owner));
-            known.customer_id = owner;
-            self.changed.insert(identity.clone());
+        match self.owned.get_mut(identity) {
+            Some(known) if known.customer_id == owner => return owner,
+            Some(known) => {
+                self.moves.push((known.customer_id, identity.clone(), owner));
+                known.customer_id = owner;
+            }
+            None => {
+                let new = Owned {
+                    store_id: self.store,
+                    identity: identity.clone(),
+                    customer_id: owner,
+                    home_id: None,
+                };
+                self.owned.insert(identity.clone(), new);
+            }
         }
+        self.changed.insert(identity.clone());
         owner
     }
 

@@ -172,6 +172,8 @@ impl Order {
                 self.told_by.entry(statement.source.to_owned()).or_insert(statement.placed_at());
             *placed_at = statement.placed_at().min(*placed_at);
         }
+        // Once it is placed, when it was a draft is nothing any more.
+        self.first_told_at = self.placed_at();
         let standing = statement.standing();
         if standing <= self.best {
             return;

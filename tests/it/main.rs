@@ -2,5 +2,7 @@
 
 mod support;
 
+mod journal;
+
 mod schema;
 mod scoring;
