@@ -51,6 +51,7 @@ pub(super) fn append(
         holders: HashMap::new(),
         created: Vec::new(),
         moves: Vec::new(),
+        claimed: BTreeSet::new(),
     };
     batch.run(new)
 }
@@ -83,6 +84,8 @@ struct Batch<'a, 'c> {
     created: Vec<(CustomerId, Option<String>)>,
     /// Facts that change hands: from, through which subject, to.
     moves: Vec<(CustomerId, Identity, CustomerId)>,
+    /// Orders known before that are now held through another identity.
+    claimed: BTreeSet<String>,
 }
 
 impl Batch<'_, '_> {
@@ -282,10 +285,8 @@ impl Batch<'_, '_> {
             subject,
             claim,
         };
-        if let Some(before) = self.holders.insert(order_id.to_owned(), holder)
-            && before.customer_id != owner
-        {
-            self.moves.push((before.customer_id, Identity::order(order_id), owner));
+        if self.holders.insert(order_id.to_owned(), holder).is_some() {
+            self.claimed.insert(order_id.to_owned());
         }
     }
 
@@ -342,22 +343,54 @@ impl Batch<'_, '_> {
     fn hand_over(&mut self) -> QueryResult<BTreeSet<CustomerId>> {
         let mut anew = BTreeSet::new();
         for (from, subject, to) in std::mem::take(&mut self.moves) {
-            let mut subjects = orders::store::held_through(self.conn, from, &subject)?;
-            for order in &mut subjects {
+            let held = orders::store::held_through(self.conn, from, &subject)?;
+            for order in &held {
                 orders::store::hand_over(self.conn, self.store, order, to)?;
             }
-            let mut subjects: Vec<Identity> =
-                subjects.iter().map(|order| Identity::order(order)).collect();
-            subjects.push(subject.clone());
-            store::give(self.conn, from, &subjects, to)?;
-            anew.extend([from, to]);
-            // Whoever was made for this identity alone is from now on another name for its owner.
-            if self.owned.get(&subject).and_then(|owned| owned.home_id) == Some(from) && from != to
-            {
-                merge::merge(self.conn, from, to)?;
-            }
+            let orders = held.iter().map(|order| Identity::order(order));
+            let subjects: Vec<Identity> = orders.chain([subject.clone()]).collect();
+            self.give(from, &subjects, to, &mut anew)?;
+            self.redirect_home(&subject, from, to)?;
+        }
+        // After the identities: an order may have followed its holder before it is claimed by another.
+        let claimed: Vec<&str> = self.claimed.iter().map(String::as_str).collect();
+        for before in orders::store::holders(self.conn, self.store, &claimed)? {
+            let holder = self.holders.get(&before.order_id).map(|holder| &holder.subject);
+            let Some(to) =
+                holder.and_then(|subject| self.owned.get(subject)).map(|owned| owned.customer_id)
+            else {
+                continue;
+            };
+            let order = Identity::order(&before.order_id);
+            self.give(before.customer_id, std::slice::from_ref(&order), to, &mut anew)?;
+            self.redirect_home(&order, before.customer_id, to)?;
         }
         Ok(anew)
+    }
+
+    fn give(
+        &mut self,
+        from: CustomerId,
+        subjects: &[Identity],
+        to: CustomerId,
+        anew: &mut BTreeSet<CustomerId>,
+    ) -> QueryResult<()> {
+        if from != to {
+            store::give(self.conn, from, subjects, to)?;
+            anew.extend([from, to]);
+        }
+        Ok(())
+    }
+
+    /// Whoever was made for this identity alone is from now on another name for its owner.
+    fn redirect_home(
+        &mut self,
+        identity: &Identity,
+        from: CustomerId,
+        to: CustomerId,
+    ) -> QueryResult<()> {
+        let home = self.owned.get(identity).and_then(|owned| owned.home_id);
+        if home == Some(from) && from != to { merge::merge(self.conn, from, to) } else { Ok(()) }
     }
 
     fn tell_products(&mut self, facts: &[Fact]) -> QueryResult<()> {
