@@ -3,7 +3,7 @@
 use super::catalogue::{self, Item};
 use super::chance::Chance;
 use super::people::{Consent, Habit, Person, channel};
-use super::season::{Festival, Season, campaign};
+use super::season::{Occasion, Season, campaign};
 use crate::journal::{
     Body, CartChange, ConsentTold, Context, Identifiers, NewFact, OrderStated, OrderStatus, Source,
     Traits,
@@ -143,9 +143,9 @@ impl<'a> Life<'a> {
     fn buys_gifts(&mut self, arrival: usize) {
         let season = self.season;
         self.looks_around(arrival);
-        for festival in [Festival::SpringFestival, Festival::MidAutumn] {
+        for occasion in [Occasion::SpringFestival, Occasion::MidAutumn] {
             let keeps = self.chance.between(0.5, 0.95);
-            for day in season.days_of(festival).filter(|day| *day > arrival) {
+            for day in season.days_of(occasion).filter(|day| *day > arrival) {
                 if self.chance.happens(keeps) {
                     let ahead = self.chance.whole(5, 19) as usize;
                     let all: Vec<&'static Item> = catalogue::gifts().collect();
@@ -160,8 +160,8 @@ impl<'a> Life<'a> {
     fn buys_in_sales(&mut self, arrival: usize) {
         let season = self.season;
         self.looks_around(arrival);
-        for festival in [Festival::MidYear, Festival::SinglesDay] {
-            for day in season.days_of(festival).filter(|day| *day > arrival) {
+        for occasion in [Occasion::MidYear, Occasion::SinglesDay] {
+            for day in season.days_of(occasion).filter(|day| *day > arrival) {
                 if self.chance.happens(0.8) {
                     let early = self.chance.whole(0, 2) as usize;
                     let basket = self.basket(2, 5);

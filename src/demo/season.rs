@@ -59,14 +59,14 @@ impl Season {
         (self.passed.partition_point(|passed| *passed <= due) - 1).min(self.len() - 1)
     }
 
-    /// The days on which a festival falls.
-    pub fn days_of(&self, festival: Festival) -> impl Iterator<Item = usize> {
-        (0..self.len()).filter(move |day| is(festival, self.dates[*day]))
+    /// The days on which it falls.
+    pub fn days_of(&self, occasion: Occasion) -> impl Iterator<Item = usize> {
+        (0..self.len()).filter(move |day| is(occasion, self.dates[*day]))
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Festival {
+pub enum Occasion {
     SpringFestival,
     MidYear,
     MidAutumn,
@@ -78,10 +78,10 @@ pub fn campaign(date: Date) -> Option<&'static str> {
     match (date.month(), date.day()) {
         (6, 1..=20) => Some("618"),
         (11, 1..=12) => Some("singles-day"),
-        _ if (1..=21).contains(&days_until(Festival::SpringFestival, date)) => {
+        _ if (1..=21).contains(&days_until(Occasion::SpringFestival, date)) => {
             Some("new-year-gifts")
         }
-        _ if (1..=18).contains(&days_until(Festival::MidAutumn, date)) => Some("mid-autumn-gifts"),
+        _ if (1..=18).contains(&days_until(Occasion::MidAutumn, date)) => Some("mid-autumn-gifts"),
         _ => None,
     }
 }
@@ -106,10 +106,10 @@ fn liveliness(date: Date) -> f64 {
         (11, 12..=20) => 0.7,
         _ => 1.0,
     };
-    let festival = match days_until(Festival::SpringFestival, date) {
+    let festival = match days_until(Occasion::SpringFestival, date) {
         5..=21 => 1.5,
         -7..=4 => 0.3, // couriers rest, and so does the shop
-        _ => match days_until(Festival::MidAutumn, date) {
+        _ => match days_until(Occasion::MidAutumn, date) {
             3..=18 => 1.3,
             _ => 1.0,
         },
@@ -122,18 +122,18 @@ fn liveliness(date: Date) -> f64 {
     season * sales * festival * weekday
 }
 
-fn is(festival: Festival, date: Date) -> bool {
-    days_until(festival, date) == 0
+fn is(occasion: Occasion, date: Date) -> bool {
+    days_until(occasion, date) == 0
 }
 
-/// Days from `date` to this year's festival; negative after it.
-fn days_until(festival: Festival, date: Date) -> i32 {
+/// Days from `date` to this year's; negative after it.
+fn days_until(occasion: Occasion, date: Date) -> i32 {
     let year = date.year();
-    let day = match festival {
-        Festival::SpringFestival => spring_festival(year),
-        Festival::MidYear => jiff::civil::date(year, 6, 18),
-        Festival::MidAutumn => mid_autumn(year),
-        Festival::SinglesDay => jiff::civil::date(year, 11, 11),
+    let day = match occasion {
+        Occasion::SpringFestival => spring_festival(year),
+        Occasion::MidYear => jiff::civil::date(year, 6, 18),
+        Occasion::MidAutumn => mid_autumn(year),
+        Occasion::SinglesDay => jiff::civil::date(year, 11, 11),
     };
     (day - date).get_days()
 }
@@ -185,12 +185,12 @@ mod tests {
     #[test]
     fn festivals_fall_where_calendars_have_them() {
         let season = season();
-        let dates = |festival| {
-            season.days_of(festival).map(|day| season.date(day).to_string()).collect::<Vec<_>>()
+        let dates = |occasion| {
+            season.days_of(occasion).map(|day| season.date(day).to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(dates(Festival::SpringFestival), ["2025-01-29", "2026-02-17"]);
-        assert_eq!(dates(Festival::MidAutumn), ["2025-10-06", "2026-09-25"]);
-        assert_eq!(dates(Festival::SinglesDay), ["2025-11-11", "2026-11-11"]);
+        assert_eq!(dates(Occasion::SpringFestival), ["2025-01-29", "2026-02-17"]);
+        assert_eq!(dates(Occasion::MidAutumn), ["2025-10-06", "2026-09-25"]);
+        assert_eq!(dates(Occasion::SinglesDay), ["2025-11-11", "2026-11-11"]);
     }
 
     #[test]
