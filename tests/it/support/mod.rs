@@ -13,7 +13,7 @@ mod program;
 pub use browser::Browser;
 pub use database::{TestDb, on_postgres, on_sqlite};
 pub use mail_sink::{Answer, MailSink};
-pub use program::{Finished, Program, Serving};
+pub use program::{Finished, Program, Serving, terminate};
 
 use std::io::Write;
 

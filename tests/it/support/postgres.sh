@@ -1,10 +1,18 @@
 # Keeps a PostgreSQL server for one test process: prints "ready FOLDER" (of its socket), or why there is none,
-# and serves until standard input is closed. Then nothing is left of it.
+# and serves until standard input is closed. However it ends, nothing is left of it.
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
 [ -n "$bin" ] || bin=$(dirname "$(readlink -f "$(command -v postgres)")" 2>/dev/null)
 [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] || { echo "no PostgreSQL server is installed (apt-get install postgresql)"; exit 0; }
 
 folder=$(mktemp -d) || { echo "no folder for PostgreSQL could be made"; exit 0; }
+server=
+end() {
+    [ -z "$server" ] || { kill -QUIT "$server"; wait "$server"; } 2>/dev/null
+    cd / && rm -rf "$folder"
+}
+trap end EXIT
+trap 'exit 0' HUP INT TERM
+
 # PostgreSQL refuses to run as root.
 as=
 if [ "$(id -u)" = 0 ]; then
@@ -16,7 +24,6 @@ fi
 cd "$folder" || exit 1
 if ! $as "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1; then
     echo "initdb failed: $(tail -n 1 initdb.log)"
-    cd / && rm -rf "$folder"
     exit 0
 fi
 # Only speed matters for data that no crash has to survive.
@@ -29,8 +36,6 @@ until "$bin/pg_isready" -q -h "$folder" -U postgres; do
     tries=$((tries + 1))
     if [ "$tries" -gt 300 ] || ! kill -0 "$server" 2>/dev/null; then
         echo "PostgreSQL did not start: $(tail -n 1 server.log)"
-        kill -QUIT "$server" 2>/dev/null
-        cd / && rm -rf "$folder"
         exit 0
     fi
     sleep 0.1
@@ -38,6 +43,3 @@ done
 echo "ready $folder"
 exec >/dev/null
 while read -r _; do :; done
-kill -QUIT "$server"
-wait "$server"
-cd / && rm -rf "$folder"

@@ -66,6 +66,19 @@ impl Program {
         finished.stdout
     }
 
+    /// As [`Program::must`], with something on standard input.
+    pub fn must_read(&self, arguments: &[&str], input: &str) -> String {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("homing starts");
+        let mut stdin = child.stdin.take().expect("a piped input");
+        std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("homing reads its input");
+        drop(stdin);
+        let finished = Finished::from(child.wait_with_output().expect("homing ends"));
+        assert_eq!(finished.code, 0, "homing {}: {}", arguments.join(" "), finished.stderr);
+        finished.stdout
+    }
+
     /// Starts a command and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
