@@ -1,9 +1,12 @@
 //! The command line: a file per command of the contract. Data on stdout, progress and logs on stderr.
 
+mod apply;
 mod at_risk;
 mod error;
+mod export_config;
 mod import;
 mod key;
+mod rules;
 mod score;
 mod segments;
 mod table;
@@ -43,6 +46,13 @@ enum Command {
     Segments(segments::SegmentsArgs),
     /// The worklist: who is slipping away, the most urgent first.
     AtRisk(at_risk::AtRiskArgs),
+    /// Put a shop.toml in force: the store's settings and rules. Doing it again changes nothing.
+    Apply(apply::Apply),
+    /// Write the settings and rules in force as a shop.toml.
+    ExportConfig,
+    /// The rules in force.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// The people who may sign in to the console.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -85,6 +95,15 @@ pub fn run() -> ExitCode {
             Command::Import(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 import::run(&command, &config, &db, &store, Clock::System)
+            }
+            Command::Apply(command) => apply::run(&command, &config, &cli.store, Clock::System),
+            Command::ExportConfig => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                export_config::run(&db, &store)
+            }
+            Command::Rules(command) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                rules::run(&command, &db, &store, Clock::System)
             }
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::node::{Fields, Node, Problems, Value, is_plain};
 use crate::primitives::{Currency, Timestamp};
+use crate::scoring::{Segment, VisitorSegment};
 use crate::text_enum;
 
 /// `all` / `any` / `not`, nested, over field comparisons.
@@ -90,20 +91,19 @@ text_enum! {
     }
 }
 
-/// The segments of buyers (RFM) that a rule can name.
-pub const SEGMENTS: [&str; 11] = [
-    "champions",
-    "loyal_customers",
-    "potential_loyalists",
-    "new_customers",
-    "promising",
-    "need_attention",
-    "about_to_sleep",
-    "cant_lose_them",
-    "at_risk",
-    "hibernating",
-    "lost",
-];
+/// The segments that a rule can name: of buyers, then of visitors.
+pub const SEGMENTS: [&str; Segment::ALL.len() + VisitorSegment::ALL.len()] = {
+    let mut names = [""; Segment::ALL.len() + VisitorSegment::ALL.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = match n.checked_sub(Segment::ALL.len()) {
+            None => Segment::ALL[n].as_str(),
+            Some(visitor) => VisitorSegment::ALL[visitor].as_str(),
+        };
+        n += 1;
+    }
+    names
+};
 
 const CONSENTS: [&str; 3] = ["none", "granted", "withdrawn"];
 

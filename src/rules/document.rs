@@ -35,8 +35,6 @@ pub mod defaults {
     pub const LOCALE: &str = "en";
 }
 
-/// Larger than any shop's settings; keeps a wrong file from filling the memory.
-pub const MAX_BYTES: usize = 1 << 20;
 const MAX_STEPS: usize = 20;
 const MAX_COUNT: u32 = 1_000_000;
 /// More mistakes than that are one: the wrong file.
@@ -71,6 +69,9 @@ impl fmt::Display for DocumentErrors {
 }
 
 impl ShopDocument {
+    /// Larger than any shop's settings; keeps a wrong file from filling the memory.
+    pub const MAX_BYTES: usize = 1 << 20;
+
     /// Reads a document. `file` is how messages name it; `templates` are the ones a step may use.
     ///
     /// # Errors
@@ -81,9 +82,9 @@ impl ShopDocument {
             problems: in_lines(text, problems),
         };
         let mut problems = Problems::default();
-        if text.len() > MAX_BYTES {
-            problems
-                .add(0, format!("the file is larger than {MAX_BYTES} bytes: is it the right one?"));
+        if text.len() > Self::MAX_BYTES {
+            let most = Self::MAX_BYTES;
+            problems.add(0, format!("the file is larger than {most} bytes: is it the right one?"));
             return Err(errors(problems));
         }
         let (table, mistakes) = DeTable::parse_recoverable(text);

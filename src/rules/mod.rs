@@ -1,13 +1,20 @@
 //! Rules: what an operator wants done, as values; their text form; their table.
 
+mod apply;
+mod check;
 pub mod condition;
+mod difference;
 mod document;
 mod node;
 mod print;
 mod rule;
 #[cfg(test)]
 mod samples;
+pub mod store;
 
+pub use apply::{Applied, apply, export, preview};
+pub use check::check;
 pub use condition::{Condition, Subject};
+pub use difference::{Change, ValueChange};
 pub use document::{DocumentErrors, Problem, ShopDocument, defaults};
 pub use rule::{Class, Rule, RuleStatus, Rung, Step, StopOn, StoredRule, Trigger, TriggerKind};

@@ -17,6 +17,13 @@ pub struct Line {
     usual: bool,
 }
 
+impl Line {
+    /// The value, or `None` where nothing is set.
+    pub fn known(&self) -> Option<String> {
+        (!matches!(self.value.as_str(), "" | "\"\"")).then(|| self.value.clone())
+    }
+}
+
 fn line(key: &'static str, value: String) -> Line {
     Line { key, value, usual: false }
 }
@@ -116,6 +123,16 @@ pub fn step_lines(step: &Step, n: usize) -> Vec<Line> {
         line_unless(step.subject.is_none(), "subject", text(&step.subject)),
         line_unless(step.coupon.is_none(), "coupon", text(&step.coupon)),
     ]
+}
+
+/// A step in one line: `{ wait = "3d", template = "win-back" }`.
+pub fn step_inline(step: &Step, n: usize) -> String {
+    let pairs: Vec<String> = step_lines(step, n)
+        .into_iter()
+        .filter(|line| !line.usual)
+        .map(|line| format!("{} = {}", line.key, line.value))
+        .collect();
+    format!("{{ {} }}", pairs.join(", "))
 }
 
 fn trigger(trigger: &Trigger) -> String {

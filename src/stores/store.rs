@@ -2,10 +2,10 @@
 
 use diesel::prelude::*;
 
-use super::{Scoring, Sending, Store};
+use super::{Details, Scoring, Sending, Store};
 use crate::db::Conn;
-use crate::db::schema::stores;
-use crate::primitives::{Currency, StoreId, Zone};
+use crate::db::schema::{fact_keys, stores};
+use crate::primitives::{Currency, StoreId, Timestamp, Zone};
 
 #[derive(HasQuery)]
 #[diesel(table_name = stores)]
@@ -57,4 +57,63 @@ pub fn find_by_key(conn: &mut Conn, key: &str) -> QueryResult<Option<Store>> {
 /// All stores, oldest first.
 pub fn all(conn: &mut Conn) -> QueryResult<Vec<Store>> {
     Ok(Row::query().order(stores::id).get_results(conn)?.into_iter().map(Row::into_store).collect())
+}
+
+/// Makes a store, still without settings of its own. Needs a write transaction that locked the settings.
+pub fn create(conn: &mut Conn, key: &str, name: &str, now: Timestamp) -> QueryResult<StoreId> {
+    // Stores are few and made one at a time: counting up keeps their ids small enough for lock keys.
+    let last: Option<i64> = stores::table.select(diesel::dsl::max(stores::id)).get_result(conn)?;
+    let id = StoreId(last.unwrap_or(0) + 1);
+    diesel::insert_into(stores::table)
+        .values((
+            stores::id.eq(id),
+            stores::key.eq(key),
+            stores::name.eq(name),
+            stores::timezone.eq("UTC"),
+            stores::currency.eq(eur().as_str()),
+            stores::locale.eq("en"),
+            stores::sending.eq("{}"),
+            stores::scoring.eq("{}"),
+            stores::created_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(id)
+}
+
+/// Puts settings in force.
+pub fn save(
+    conn: &mut Conn,
+    id: StoreId,
+    details: &Details,
+    sending: &Sending,
+    scoring: &Scoring,
+) -> QueryResult<()> {
+    let json = |value: Result<String, serde_json::Error>| {
+        value.map_err(|e| diesel::result::Error::SerializationError(Box::new(e)))
+    };
+    diesel::update(stores::table.filter(stores::id.eq(id)))
+        .set((
+            stores::name.eq(&details.name),
+            stores::timezone.eq(details.timezone.name()),
+            stores::currency.eq(details.currency.as_str()),
+            stores::locale.eq(&details.locale),
+            stores::mail_from.eq(Some(details.from.to_string())),
+            stores::reply_to.eq(details.reply_to.as_ref().map(ToString::to_string)),
+            stores::postal_address.eq(Some(&details.postal_address)),
+            stores::sending.eq(json(serde_json::to_string(sending))?),
+            stores::scoring.eq(json(serde_json::to_string(scoring))?),
+        ))
+        .execute(conn)
+        .map(|_| ())
+}
+
+/// Whether anything has been told of the store's customers yet.
+pub fn has_facts(conn: &mut Conn, id: StoreId) -> QueryResult<bool> {
+    let any = fact_keys::table
+        .filter(fact_keys::store_id.eq(id))
+        .select(fact_keys::store_id)
+        .limit(1)
+        .get_result::<i64>(conn)
+        .optional()?;
+    Ok(any.is_some())
 }

@@ -3,6 +3,6 @@
 mod support;
 
 mod journal;
-
+mod rules;
 mod schema;
 mod scoring;

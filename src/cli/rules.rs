@@ -1,0 +1,104 @@
+//! `homing rules`: what is in force, and the way out of a pause.
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::CliError;
+use super::table::Table;
+use crate::db::{Db, DbError};
+use crate::primitives::Clock;
+use crate::rules::{self, RuleStatus, StoredRule};
+use crate::stores::Store;
+
+#[derive(Subcommand)]
+pub enum RulesCommand {
+    /// List the store's rules.
+    List {
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// Lift a rule's pause: it is live again, for what falls due from now on.
+    Resume { key: String },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+}
+
+pub fn run(command: &RulesCommand, db: &Db, store: &Store, clock: Clock) -> Result<(), CliError> {
+    match command {
+        RulesCommand::List { format } => list(db, store, *format),
+        RulesCommand::Resume { key } => resume(db, store, key, clock),
+    }
+}
+
+fn list(db: &Db, store: &Store, format: Format) -> Result<(), CliError> {
+    let all = db.read_here(|conn| rules::store::all(conn, store.id).map_err(DbError::from))?;
+    match format {
+        Format::Json => {
+            let items: Vec<serde_json::Value> = all.iter().map(item).collect();
+            println!("{}", serde_json::to_string_pretty(&items)?);
+        }
+        Format::Table => {
+            let heads = ["key", "status", "trigger", "after", "holdout", "steps", "live since"];
+            let mut table = Table::new(&heads).numbers(&[4, 5]);
+            for stored in &all {
+                let rule = &stored.rule;
+                let since = stored.live_since.map(|at| format!("{:.0}", at.to_jiff()));
+                table.row([
+                    rule.key.clone(),
+                    stored.status.to_string(),
+                    rule.trigger.kind.name().to_owned(),
+                    rule.trigger.kind.after().to_string(),
+                    format!("{} %", (rule.holdout * 1e4).round() / 1e2),
+                    rule.steps.len().to_string(),
+                    since.unwrap_or_else(|| "-".to_owned()),
+                ]);
+            }
+            print!("{table}");
+        }
+    }
+    Ok(())
+}
+
+/// The definition as stored, and what is known beside it.
+fn item(stored: &StoredRule) -> serde_json::Value {
+    let mut item = json!(stored.rule);
+    item["version"] = json!(stored.version);
+    item["live_since"] = json!(stored.live_since);
+    item
+}
+
+fn resume(db: &Db, store: &Store, key: &str, clock: Clock) -> Result<(), CliError> {
+    let now = clock.now();
+    let (found, resumed) = db.write_here(|conn| -> Result<_, DbError> {
+        let found = rules::store::find_by_key(conn, store.id, key)?;
+        let resumed = match &found {
+            Some(stored) => rules::store::resume(conn, stored.id, now)?,
+            None => false,
+        };
+        Ok((found, resumed))
+    })?;
+    let Some(found) = found else {
+        return Err(CliError::usage_text(format!("there is no rule `{}`", key.escape_debug()))
+            .hint("list them with: homing rules list"));
+    };
+    match found.status {
+        _ if resumed => {
+            println!("rule {key} is live again");
+            Ok(())
+        }
+        RuleStatus::Live => {
+            println!("rule {key} is live already");
+            Ok(())
+        }
+        RuleStatus::Paused => {
+            Err(CliError::usage_text(format!("rule {key} was taken out of the settings"))
+                .hint("put it back into shop.toml and apply that"))
+        }
+        status => Err(CliError::usage_text(format!("rule {key} is not paused: it is {status}"))
+            .hint("set its status in shop.toml and apply that")),
+    }
+}

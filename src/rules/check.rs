@@ -1,0 +1,195 @@
+//! Is a document sensible? What is allowed but hardly meant, in words for the operator. Pure.
+
+use super::{Class, Rule, RuleStatus, ShopDocument, StopOn, TriggerKind};
+use crate::primitives::Delay;
+use crate::stores::{QuietHours, Sending};
+
+/// What the operator should know before the document goes in force; each names its rule.
+pub fn check(document: &ShopDocument) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if document.sending.holdout > 0.5 {
+        warnings.push(format!(
+            "[sending] holdout = {} keeps most customers from ever getting marketing mail",
+            document.sending.holdout
+        ));
+    }
+    for rule in document.rules.iter().filter(|rule| rule.status != RuleStatus::Paused) {
+        let said = check_rule(rule, &document.sending);
+        warnings.extend(said.into_iter().map(|warning| format!("rule {}: {warning}", rule.key)));
+    }
+    warnings
+}
+
+fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let useful_for = rule.trigger.useful_for;
+    let guarded = rule.class == Class::Marketing;
+    if guarded
+        && let Some(quiet) = sending.quiet_hours
+        && useful_for <= length(quiet)
+    {
+        warnings.push(format!(
+            "what falls due at the beginning of quiet hours ({quiet}) is given up before they end, since it is \
+             useful for {useful_for} only"
+        ));
+    }
+    if guarded && let Some(gap) = sending.min_gap {
+        for (n, step) in rule.steps.iter().enumerate().skip(1) {
+            if step.wait.as_seconds() + useful_for.as_seconds() < gap.as_seconds() {
+                warnings.push(format!(
+                    "step {} comes {} after the one before, is useful for {useful_for}, and min_gap ({gap}) holds it \
+                     back for longer: it never goes out",
+                    n + 1,
+                    step.wait
+                ));
+            }
+        }
+    }
+    if guarded
+        && let Some(cap) = sending.cap
+        && let Some(crowded) = crowded(rule, cap.within)
+        && crowded > cap.messages as usize
+    {
+        warnings.push(format!(
+            "{crowded} of its steps fall within {}, more than the cap ({cap}) lets through",
+            cap.within
+        ));
+    }
+    if rule.class == Class::Service && !follows_an_order(&rule.trigger.kind) {
+        warnings.push(
+            "class = \"service\" sends without marketing consent, outside caps and quiet hours: it is meant for what \
+             a customer is owed after an order"
+                .to_owned(),
+        );
+    }
+    if rule.steps.len() > 1
+        && !rule.stop_on.contains(&StopOn::Order)
+        && !follows_an_order(&rule.trigger.kind)
+    {
+        warnings.push(
+            "it goes on writing to customers who have bought: stop_on lacks \"order\"".to_owned(),
+        );
+    }
+    for (n, step) in rule.steps.iter().enumerate().skip(1) {
+        if step.wait == Delay::ZERO {
+            warnings.push(format!(
+                "step {} has no `wait`: it falls due together with the step before",
+                n + 1
+            ));
+        }
+    }
+    if rule.holdout > 0.5 {
+        warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
+    }
+    match &rule.trigger.kind {
+        // Facts less than 30 minutes apart are one visit (design: Visit).
+        TriggerKind::VisitedWithoutBuying { after, .. } if *after < Delay::seconds(1_800) => {
+            warnings.push(format!("after = \"{after}\" can reach someone still on the visit, which ends after 30m of silence"));
+        }
+        TriggerKind::CartAbandoned { after } | TriggerKind::CheckoutAbandoned { after }
+            if *after < Delay::seconds(900) =>
+        {
+            warnings.push(format!("after = \"{after}\" can reach someone still at the checkout"));
+        }
+        TriggerKind::WinBack { after, until: Some(until) }
+            if until.as_seconds() - after.as_seconds() < useful_for.as_seconds() =>
+        {
+            warnings.push(format!(
+                "useful_for ({useful_for}) reaches past until ({until}), which comes first"
+            ));
+        }
+        _ => {}
+    }
+    warnings
+}
+
+/// Triggers of which the customer's own order is the occasion.
+fn follows_an_order(kind: &TriggerKind) -> bool {
+    matches!(kind, TriggerKind::FirstOrder { .. } | TriggerKind::Order { .. })
+}
+
+fn length(quiet: QuietHours) -> Delay {
+    let second =
+        |time: jiff::civil::Time| i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60;
+    Delay::seconds((second(quiet.until) - second(quiet.from)).rem_euclid(86_400))
+}
+
+/// The most steps that lie within one span of `within`.
+fn crowded(rule: &Rule, within: Delay) -> Option<usize> {
+    let due: Vec<i64> = rule
+        .steps
+        .iter()
+        .scan(0, |at, step| {
+            *at += step.wait.as_seconds();
+            Some(*at)
+        })
+        .collect();
+    let from = |start: i64| {
+        due.iter().filter(|at| (start..start + within.as_seconds()).contains(*at)).count()
+    };
+    due.iter().map(|start| from(*start)).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{any_document, templates};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn example(edits: &[(&str, &str)]) -> Vec<String> {
+        let mut text = include_str!("../../examples/shop.toml").to_owned();
+        for (from, to) in edits {
+            assert!(text.contains(from), "{from}");
+            text = text.replacen(from, to, 1);
+        }
+        check(
+            &ShopDocument::parse("shop.toml", &text, &templates())
+                .unwrap_or_else(|e| panic!("{e}")),
+        )
+    }
+
+    #[test]
+    fn the_example_is_sensible() {
+        assert_eq!(example(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_hardly_meant_is_said() {
+        for (edit, said) in [
+            (
+                ("useful_for = \"24h\", min", "useful_for = \"6h\", min"),
+                "rule browsed-not-bought: what falls due at the beginning of quiet hours (21:00-09:00)",
+            ),
+            (("after = \"4h\"", "after = \"5m\""), "still on the visit"),
+            (
+                ("cap = \"2 per 7d\"", "cap = \"1 per 7d\""),
+                "2 of its steps fall within 7d, more than the cap (1 per 7d)",
+            ),
+            (
+                ("min_gap = \"16h\"", "min_gap = \"5d\""),
+                "rule browsed-not-bought: step 2 comes 3d after",
+            ),
+            (
+                ("key = \"win-back\"\n", "key = \"win-back\"\nclass = \"service\"\n"),
+                "rule win-back: class = \"service\" sends without",
+            ),
+            (("wait = \"3d\"", "wait = \"0s\""), "step 2 has no `wait`"),
+            (("until = \"365d\"", "until = \"91d\""), "reaches past until (91d)"),
+            (("holdout = 0.20", "holdout = 0.9"), "rule win-back: holdout = 0.9 keeps most"),
+            (
+                ("at_most_every = \"180d\"", "stop_on = [\"visit\"]"),
+                "goes on writing to customers who have bought",
+            ),
+        ] {
+            let warnings = example(&[edit]);
+            assert!(warnings.iter().any(|warning| warning.contains(said)), "{said}\n{warnings:#?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_document_can_be_checked(document in any_document()) {
+            check(&document);
+        }
+    }
+}

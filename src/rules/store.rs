@@ -1,0 +1,233 @@
+//! SQL of the rules' tables: what is in force, every version that ever was, and since when a trigger is live.
+
+use diesel::prelude::*;
+
+use super::{Rule, RuleStatus, StoredRule};
+use crate::db::schema::{rule_versions, rules};
+use crate::db::{Conn, lock_store};
+use crate::primitives::{RuleId, StoreId, Timestamp};
+
+type Row = (RuleId, StoreId, i32, RuleStatus, Option<Timestamp>, String);
+
+/// The columns of [`Row`], of rules with the version in force.
+macro_rules! in_force {
+    () => {
+        rules::table
+            .inner_join(rule_versions::table.on(
+                rule_versions::rule_id.eq(rules::id).and(rule_versions::version.eq(rules::version)),
+            ))
+            .select((
+                rules::id,
+                rules::store_id,
+                rules::version,
+                rules::status,
+                rules::live_since,
+                rule_versions::definition,
+            ))
+    };
+}
+
+fn stored((id, store, version, status, live_since, definition): Row) -> QueryResult<StoredRule> {
+    // The row's word on the status is the one that is indexed and checked; both are written together.
+    let rule = Rule { status, ..read(&definition)? };
+    Ok(StoredRule { id, store, version, status, live_since, rule })
+}
+
+fn read(definition: &str) -> QueryResult<Rule> {
+    serde_json::from_str(definition)
+        .map_err(|e| diesel::result::Error::DeserializationError(Box::new(e)))
+}
+
+fn all_stored(rows: Vec<Row>) -> QueryResult<Vec<StoredRule>> {
+    rows.into_iter().map(stored).collect()
+}
+
+/// The store's rules, oldest first; without those taken out of the settings.
+pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
+    let rules_of = in_force!()
+        .filter(rules::store_id.eq(store).and(rules::retired_at.is_null()))
+        .order(rules::id);
+    all_stored(rules_of.load(conn)?)
+}
+
+/// The rules that send.
+pub fn live(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
+    with_status(conn, store, &[RuleStatus::Live])
+}
+
+/// The rules that decide: live ones, and those that decide in the shadow and send nothing.
+pub fn deciding(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
+    with_status(conn, store, &[RuleStatus::Live, RuleStatus::Shadow])
+}
+
+fn with_status(
+    conn: &mut Conn,
+    store: StoreId,
+    wanted: &[RuleStatus],
+) -> QueryResult<Vec<StoredRule>> {
+    let running = in_force!()
+        .filter(
+            rules::store_id
+                .eq(store)
+                .and(rules::retired_at.is_null())
+                .and(rules::status.eq_any(wanted.iter().map(|status| status.as_str()))),
+        )
+        .order(rules::id);
+    all_stored(running.load(conn)?)
+}
+
+/// By its key, retired or not: a rule's ledger outlives it. A retired one is paused.
+pub fn find_by_key(conn: &mut Conn, store: StoreId, key: &str) -> QueryResult<Option<StoredRule>> {
+    let row: Option<Row> = in_force!()
+        .filter(rules::store_id.eq(store).and(rules::key.eq(key)))
+        .get_result(conn)
+        .optional()?;
+    row.map(stored).transpose()
+}
+
+/// By its id, retired or not, as it is in force now.
+pub fn find(conn: &mut Conn, id: RuleId) -> QueryResult<Option<StoredRule>> {
+    let row: Option<Row> = in_force!().filter(rules::id.eq(id)).get_result(conn).optional()?;
+    row.map(stored).transpose()
+}
+
+/// The definition that a version had: what an enrolment of that version was promised.
+pub fn find_version(conn: &mut Conn, id: RuleId, version: i32) -> QueryResult<Option<Rule>> {
+    let definition: Option<String> = rule_versions::table
+        .filter(rule_versions::rule_id.eq(id).and(rule_versions::version.eq(version)))
+        .select(rule_versions::definition)
+        .get_result(conn)
+        .optional()?;
+    definition.as_deref().map(read).transpose()
+}
+
+/// Whether it was taken out of the settings.
+pub fn is_retired(conn: &mut Conn, id: RuleId) -> QueryResult<bool> {
+    let at: Option<Option<Timestamp>> = rules::table
+        .filter(rules::id.eq(id))
+        .select(rules::retired_at)
+        .get_result(conn)
+        .optional()?;
+    Ok(at.flatten().is_some())
+}
+
+/// Makes the definition the one in force: a new rule, or a new version of the one with its key. Says whether
+/// anything changed. Needs a write transaction that locked the settings.
+pub fn put(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> QueryResult<bool> {
+    let Some(existing) = find_by_key(conn, store, &rule.key)? else {
+        insert(conn, store, rule, now)?;
+        return Ok(true);
+    };
+    let returns = is_retired(conn, existing.id)?;
+    if existing.rule == *rule && !returns {
+        return Ok(false);
+    }
+    let version = if existing.rule == *rule { existing.version } else { existing.version + 1 };
+    if version != existing.version {
+        insert_version(conn, existing.id, version, rule, now)?;
+    }
+    let retired_at: Option<Timestamp> = None;
+    diesel::update(rules::table.filter(rules::id.eq(existing.id)))
+        .set((
+            rules::version.eq(version),
+            rules::status.eq(rule.status),
+            rules::live_since.eq(live_since(&existing, rule, now)),
+            rules::retired_at.eq(retired_at),
+        ))
+        .execute(conn)?;
+    Ok(true)
+}
+
+/// Since when the trigger is live. A rule that starts to run, or whose trigger changed, begins anew, so that
+/// nobody hears of what fell due before; any other change leaves it. Also for the shadow: it decides as if live.
+fn live_since(before: &StoredRule, rule: &Rule, now: Timestamp) -> Option<Timestamp> {
+    let runs = |status| matches!(status, RuleStatus::Live | RuleStatus::Shadow);
+    let goes_on = before.status == rule.status && before.rule.trigger == rule.trigger;
+    match before.live_since {
+        _ if !runs(rule.status) => None,
+        Some(since) if goes_on => Some(since),
+        _ => Some(now),
+    }
+}
+
+fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> QueryResult<RuleId> {
+    // Rules are few and made one at a time: counting up makes a sample store alike each time it is made.
+    let last: Option<i64> = rules::table.select(diesel::dsl::max(rules::id)).get_result(conn)?;
+    let id = RuleId(last.unwrap_or(0) + 1);
+    let runs = matches!(rule.status, RuleStatus::Live | RuleStatus::Shadow);
+    diesel::insert_into(rules::table)
+        .values((
+            rules::id.eq(id),
+            rules::store_id.eq(store),
+            rules::key.eq(&rule.key),
+            rules::version.eq(1),
+            rules::status.eq(rule.status),
+            rules::live_since.eq(runs.then_some(now)),
+        ))
+        .execute(conn)?;
+    insert_version(conn, id, 1, rule, now)?;
+    Ok(id)
+}
+
+fn insert_version(
+    conn: &mut Conn,
+    id: RuleId,
+    version: i32,
+    rule: &Rule,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let definition = serde_json::to_string(rule)
+        .map_err(|e| diesel::result::Error::SerializationError(Box::new(e)))?;
+    diesel::insert_into(rule_versions::table)
+        .values((
+            rule_versions::rule_id.eq(id),
+            rule_versions::version.eq(version),
+            rule_versions::definition.eq(definition),
+            rule_versions::created_at.eq(now),
+        ))
+        .execute(conn)
+        .map(|_| ())
+}
+
+/// Takes a rule out of the settings. Its ledger and versions stay; it is paused, so that nothing of it goes out.
+pub fn retire(conn: &mut Conn, id: RuleId, now: Timestamp) -> QueryResult<()> {
+    set_status(conn, id, RuleStatus::Paused, now)?;
+    diesel::update(rules::table.filter(rules::id.eq(id)))
+        .set(rules::retired_at.eq(Some(now)))
+        .execute(conn)
+        .map(|_| ())
+}
+
+/// Holds off everybody else who changes settings, until the transaction ends: two changes at once would give out
+/// the same version twice.
+pub fn lock(conn: &mut Conn) -> QueryResult<()> {
+    // No store has the number 0, and a store that is just being made has no lock of its own yet.
+    lock_store(conn, StoreId(0))
+}
+
+/// Lifts a pause: the rule is live again, from `now` on. Says whether it was paused, and not retired, before.
+pub fn resume(conn: &mut Conn, id: RuleId, now: Timestamp) -> QueryResult<bool> {
+    match find(conn, id)? {
+        Some(stored) if stored.status == RuleStatus::Paused => {
+            set_status(conn, id, RuleStatus::Live, now)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Switches a rule on or off, as a new version, so that exported settings say so too. Says whether it changed;
+/// a retired or unknown rule does not. Needs a write transaction.
+pub fn set_status(
+    conn: &mut Conn,
+    id: RuleId,
+    status: RuleStatus,
+    now: Timestamp,
+) -> QueryResult<bool> {
+    lock(conn)?;
+    match find(conn, id)? {
+        Some(stored) if !is_retired(conn, id)? => {
+            put(conn, stored.store, &Rule { status, ..stored.rule }, now)
+        }
+        _ => Ok(false),
+    }
+}
