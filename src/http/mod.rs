@@ -1,6 +1,7 @@
 //! HTTP: every URL on one page.
 
 pub mod auth;
+pub mod public;
 
 use std::sync::Arc;
 
@@ -39,4 +40,11 @@ impl App {
 }
 
 /// All routes. The first that matches wins.
-pub fn routes(_config: &mut web::ServiceConfig) {}
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/u/{token}")
+            .route(web::get().to(public::unsubscribe::show))
+            .route(web::head().to(public::unsubscribe::show))
+            .route(web::post().to(public::unsubscribe::act)),
+    );
+}

@@ -6,3 +6,4 @@ mod journal;
 mod rules;
 mod schema;
 mod scoring;
+mod unsubscribe;
