@@ -14,7 +14,7 @@ pub struct Metrics {
     pub messages: IntCounterVec,
     /// Scheduler passes, by `kind`.
     pub passes: IntCounterVec,
-    /// Requests whose facts wait for the journal's writer.
+    /// Facts handed in and not stored yet.
     pub journal_waiting: IntGauge,
 }
 
@@ -35,11 +35,9 @@ impl Default for Metrics {
         let messages =
             counters("homing_messages_total", "Messages settled by this process.", &["outcome"]);
         let passes = counters("homing_passes_total", "Scheduler passes.", &["kind"]);
-        let journal_waiting = IntGauge::new(
-            "homing_journal_waiting",
-            "Requests whose facts wait for the journal's writer.",
-        )
-        .expect("a valid name");
+        let journal_waiting =
+            IntGauge::new("homing_journal_waiting", "Facts handed in and not stored yet.")
+                .expect("a valid name");
         registry.register(Box::new(journal_waiting.clone())).expect("a name used once");
         // Known from the start, so that a rate over them never begins with a gap.
         for outcome in ["stored", "repeated", "dropped", "refused"] {

@@ -9,6 +9,7 @@ mod key;
 mod rules;
 mod score;
 mod segments;
+mod serve;
 mod table;
 mod user;
 
@@ -35,6 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The service: HTTP, scheduler and sender; stops in good order at SIGTERM.
+    Serve(serve::Serve),
     /// Bring the database's schema up to date.
     Migrate,
     /// Bring orders, customers or products in from a CSV file.
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
         let config = Config::load(|name| std::env::var(name).ok()).map_err(CliError::usage)?;
         start_logging(&config);
         match cli.command {
+            Command::Serve(args) => serve::run(args, config),
             Command::Migrate => {
                 let ran = open(&config)?.migrate()?;
                 eprintln!(

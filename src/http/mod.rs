@@ -2,6 +2,8 @@
 
 pub mod auth;
 pub mod public;
+pub mod server;
+mod tracking;
 
 use std::sync::Arc;
 
@@ -47,4 +49,5 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .route(web::head().to(public::unsubscribe::show))
             .route(web::post().to(public::unsubscribe::act)),
     );
+    config.configure(server::operation).configure(tracking::routes);
 }

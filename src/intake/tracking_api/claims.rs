@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use crate::db::Conn;
 use crate::db::schema::{customers, identities};
 use crate::journal::{Body, NewFact};
-use crate::primitives::{CustomerId, StoreId};
+use crate::primitives::{CustomerId, Delay, StoreId, Timestamp};
 
 /// Who holds an identity now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,13 @@ pub struct Holder {
     pub customer: CustomerId,
     /// Has an id of the shop, not only a browser's or an address.
     pub identified: bool,
+    /// Came up a moment ago, and nothing is known of them yet.
+    pub blank: bool,
 }
+
+/// Requests of one page overtake each other: an event with the new user id may be stored before the identify
+/// that introduces it.
+const INTRODUCTION: Delay = Delay::seconds(300);
 
 /// The identities whose holders decide about these facts: to be asked for before [`settle`].
 pub fn identities_of<'f>(facts: impl Iterator<Item = &'f NewFact>) -> Vec<String> {
@@ -44,14 +50,16 @@ fn changes_a_profile(fact: &NewFact) -> bool {
     matches!(fact.body, Body::Identified { .. })
 }
 
-/// With a user id: only where nobody has it. Without one: only on a visitor's own profile, and with an address
-/// that nobody else has.
+/// With a user id: only where nobody has it, or this visitor introduced it just now. Without one: only on a
+/// visitor's own profile, and with an address that nobody else has.
 fn is_allowed(fact: &NewFact, holders: &HashMap<String, Holder>) -> bool {
     let holder = |identity: Option<String>| holders.get(&identity?);
-    if fact.identifiers.external_id.is_some() {
-        return holder(external(fact)).is_none();
-    }
     let own = holder(anonymous(fact));
+    if fact.identifiers.external_id.is_some() {
+        return holder(external(fact)).is_none_or(|holder| {
+            holder.blank && own.is_some_and(|own| own.customer == holder.customer)
+        });
+    }
     if own.is_some_and(|own| own.identified) {
         return false;
     }
@@ -78,20 +86,31 @@ pub fn holders(
     conn: &mut Conn,
     store: StoreId,
     identities: &[String],
+    now: Timestamp,
 ) -> QueryResult<HashMap<String, Holder>> {
     let mut found = HashMap::new();
     for part in identities.chunks(500) {
-        let rows: Vec<(String, CustomerId, bool)> = identities::table
+        let knows_nothing = customers::email
+            .is_null()
+            .and(customers::phone.is_null())
+            .and(customers::name.is_null())
+            .and(customers::consent.eq("none"));
+        let rows: Vec<(String, CustomerId, bool, bool, Timestamp)> = identities::table
             .inner_join(customers::table.on(customers::id.eq(identities::customer_id)))
             .filter(identities::store_id.eq(store))
             .filter(identities::identity.eq_any(part))
-            .select((identities::identity, identities::customer_id, customers::identified))
+            .select((
+                identities::identity,
+                identities::customer_id,
+                customers::identified,
+                knows_nothing,
+                customers::created_at,
+            ))
             .load(conn)?;
-        found.extend(
-            rows.into_iter().map(|(identity, customer, identified)| {
-                (identity, Holder { customer, identified })
-            }),
-        );
+        found.extend(rows.into_iter().map(|(identity, customer, identified, nothing, since)| {
+            let blank = nothing && since >= now.minus(INTRODUCTION);
+            (identity, Holder { customer, identified, blank })
+        }));
     }
     Ok(found)
 }

@@ -84,6 +84,26 @@ pub enum EventError {
     UnpricedRefund,
 }
 
+impl EventError {
+    /// The error without what the client wrote: fit for logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAnObject => "not_an_object",
+            Self::TooLarge => "too_large",
+            Self::UnknownType(_) => "unknown_type",
+            Self::NoId => "no_id",
+            Self::IdTooLong(_) => "id_too_long",
+            Self::NoEventName => "no_event_name",
+            Self::NoGroupId => "no_group_id",
+            Self::NoPreviousId => "no_previous_id",
+            Self::Time(_) | Self::Before1970 => "time",
+            Self::NoOrderId => "no_order_id",
+            Self::Money { .. } | Self::Negative { .. } => "money",
+            Self::UnpricedRefund => "unpriced_refund",
+        }
+    }
+}
+
 impl Envelope<'_> {
     /// Reads every event by itself: a bad one costs none of the others.
     pub fn read(&self, arrival: &Arrival<'_>) -> Outcome {

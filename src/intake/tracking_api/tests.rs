@@ -177,6 +177,9 @@ mod browsers {
 
     const IDENTIFY: &str = r#"{"userId":"u","anonymousId":"a","traits":{"email":"a@b.example","name":"Ann","email_consent":true}}"#;
 
+    /// The customer who came up a moment ago.
+    const BLANK: i64 = 9;
+
     fn settled(text: &str, held: &[(&str, i64, bool)]) -> (NewFact, bool) {
         let mut outcome = read_as(Trust::Browser, Call::One(Kind::Identify), text);
         let unproven = !outcome.unproven.is_empty();
@@ -186,7 +189,11 @@ mod browsers {
             .map(|(identity, id, identified)| {
                 (
                     identity.to_string(),
-                    Holder { customer: CustomerId(*id), identified: *identified },
+                    Holder {
+                        customer: CustomerId(*id),
+                        identified: *identified,
+                        blank: *id == BLANK,
+                    },
                 )
             })
             .collect();
@@ -208,6 +215,15 @@ mod browsers {
     fn a_user_id_that_nobody_has_may_be_introduced_and_no_other_changed() {
         assert!(says_something(settled(IDENTIFY, &[])));
         assert!(!says_something(settled(IDENTIFY, &[("ext:u", 1, true)])));
+        let linked = [("ext:u", 1, true), ("anon:a", 1, true)];
+        assert!(!says_something(settled(IDENTIFY, &linked)), "a link is no proof");
+    }
+
+    #[test]
+    fn an_introduction_may_be_overtaken_by_what_follows_it() {
+        let own = [("ext:u", BLANK, true), ("anon:a", BLANK, true)];
+        assert!(says_something(settled(IDENTIFY, &own)));
+        assert!(!says_something(settled(IDENTIFY, &[("ext:u", BLANK, true)])), "another's");
     }
 
     #[test]

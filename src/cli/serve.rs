@@ -1,0 +1,82 @@
+//! `homing serve`: HTTP, scheduler and sender in one process, until a signal ends it.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{CliError, open};
+use crate::config::Config;
+use crate::http::{App, server};
+use crate::journal::Journal;
+use crate::primitives::Clock;
+use crate::secret::Secret;
+
+#[derive(Args)]
+pub struct Serve {
+    /// Do not bring the schema up to date; refuse to start when it is behind.
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
+    let db = open(&config)?;
+    if !args.no_migrate {
+        db.migrate()?;
+    } else if db.pending_migrations()? > 0 {
+        return Err(CliError::text("the database's schema is behind this binary")
+            .hint("run `homing migrate`, or start without --no-migrate"));
+    }
+    let secret = Secret::load(&config)?;
+    let (journal, writer) = Journal::start(db.clone(), secret.clone(), Clock::System);
+    let app = web::Data::new(App::new(db, journal, Arc::new(config), secret, Clock::System));
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(app))?;
+    // All that may append is gone by now, so this ends as soon as the last fact is stored.
+    writer.finish();
+    eprintln!("Homing has stopped.");
+    Ok(())
+}
+
+/// Serves until SIGTERM or SIGINT. Then: no new connections, requests in the air finish, so do the tasks.
+async fn serve(app: web::Data<App>) -> Result<(), CliError> {
+    // Before the first request: a signal that comes early must not be lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let listen = app.config.listen;
+    let (http, address) = server::start(app.clone()).map_err(|error| {
+        CliError::text(format!("{listen} cannot be listened on: {error}"))
+            .hint("another process may hold it: choose another address with HOMING_LISTEN")
+    })?;
+    let handle = http.handle();
+    let http = tokio::spawn(http);
+    // The scheduler and the sender run as tasks of this tracker, and end when the token says so.
+    let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+    eprintln!("Homing listens on http://{address}");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    eprintln!(
+        "Homing is stopping: what is in the air is finished. Another signal ends it at once."
+    );
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    stopping.cancel();
+    tasks.close();
+    handle.stop(true).await;
+    tasks.wait().await;
+    http.await??;
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The HTTP server: routes, what is asked about the process itself, and what is logged and counted of a request.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpMessage, HttpResponse, HttpServer, web};
+use diesel::prelude::*;
+use serde_json::json;
+use tracing::field::Empty;
+use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
+
+use super::{App, routes};
+use crate::db::{Db, DbError};
+
+/// How long requests in the air may take to finish when the server stops.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// Binds the configured address and serves on as many threads as there are cores, until its handle stops it.
+///
+/// # Errors
+/// The address is taken, or not this machine's.
+pub fn start(app: web::Data<App>) -> std::io::Result<(Server, std::net::SocketAddr)> {
+    let listen = app.config.listen;
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(app.clone())
+            .wrap(from_fn(count))
+            .wrap(TracingLogger::<Spans>::new())
+            .configure(routes)
+    })
+    // Signals are for whoever also has to stop the scheduler and the sender.
+    .disable_signals()
+    .shutdown_timeout(GRACE.as_secs())
+    .client_request_timeout(Duration::from_secs(10))
+    .keep_alive(Duration::from_secs(75))
+    .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+/// Liveness, readiness, counters.
+pub fn operation(config: &mut web::ServiceConfig) {
+    config
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// The process runs and answers. It asks nothing else, so that a slow database gets no process killed.
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+/// Requests can be served: the database answers, its schema is current, the journal writes.
+async fn readyz(app: web::Data<App>) -> HttpResponse {
+    let db = app.db.clone();
+    let database = web::block(move || check_database(&db)).await.unwrap_or(Err("broken off"));
+    let journal = if app.journal.is_running() { Ok(()) } else { Err("stopped") };
+    let ready = database.is_ok() && journal.is_ok();
+    let word = |check: Result<(), &'static str>| check.err().unwrap_or("ok");
+    let mut answer = match ready {
+        true => HttpResponse::Ok(),
+        false => HttpResponse::ServiceUnavailable(),
+    };
+    answer.json(json!({
+        "status": if ready { "ready" } else { "not ready" },
+        "database": word(database),
+        "journal": word(journal),
+    }))
+}
+
+fn check_database(db: &Db) -> Result<(), &'static str> {
+    db.read_here(|conn| diesel::sql_query("SELECT 1").execute(conn).map_err(DbError::from))
+        .map_err(|_| "unreachable")?;
+    // A schema that is current stays so for as long as this binary runs.
+    static CURRENT: AtomicBool = AtomicBool::new(false);
+    if !CURRENT.load(Ordering::Relaxed) {
+        match db.pending_migrations() {
+            Ok(0) => CURRENT.store(true, Ordering::Relaxed),
+            Ok(_) => return Err("its schema is behind: run `homing migrate`"),
+            Err(_) => return Err("its schema cannot be read"),
+        }
+    }
+    Ok(())
+}
+
+async fn metrics(app: web::Data<App>) -> HttpResponse {
+    app.metrics.journal_waiting.set(i64::try_from(app.journal.waiting()).unwrap_or(i64::MAX));
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
+}
+
+/// Counts every answer by what kind of caller it was for.
+async fn count(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let counters = request.app_data::<web::Data<App>>().map(|app| app.metrics.requests.clone());
+    let method = known_method(request.method().as_str());
+    let area = area(request.path());
+    let outcome = next.call(request).await;
+    let status = match &outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    if let Some(counters) = counters {
+        counters.with_label_values(&[method, area, status.as_str()]).inc();
+    }
+    outcome
+}
+
+/// A caller can invent methods; each would be a counter of its own for ever.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("other")
+}
+
+fn area(path: &str) -> &'static str {
+    match path.split('/').nth(1).unwrap_or_default() {
+        "v1" | "beacon" | "sourceConfig" => "tracking",
+        "api" => "api",
+        "u" | "t" => "recipients",
+        "healthz" | "readyz" | "metrics" => "operation",
+        _ => "console",
+    }
+}
+
+/// What the log says of a request: its route and not its path, which may hold a token; no address, no agent, no
+/// query, no body.
+struct Spans;
+
+impl RootSpanBuilder for Spans {
+    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
+        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        tracing::info_span!(
+            "request",
+            method = known_method(request.method().as_str()),
+            route = request.match_pattern().unwrap_or_default(),
+            id = id.unwrap_or_default(),
+            status = Empty,
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(
+        span: tracing::Span,
+        outcome: &Result<ServiceResponse<B>, Error>,
+    ) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+        span.in_scope(|| {
+            if status.is_server_error() {
+                tracing::error!("a request failed");
+            } else {
+                tracing::debug!("a request is answered");
+            }
+        });
+    }
+}
