@@ -20,6 +20,7 @@ pub mod rules; //      what an operator wants done, as values
 pub mod mail; //       a message's wording, and its way to the mail server
 pub mod ledger; //     who was considered, what was decided, and why
 pub mod links; //      signed links for recipients
+pub mod privacy; //    what a person may ask: everything, or to be forgotten
 pub mod http; //       the API, the console, and the pages for recipients
 pub mod demo; //       a sample store that seems alive
 pub mod cli; //        a file per command

@@ -2,11 +2,13 @@
 
 mod apply;
 mod at_risk;
+mod customer;
 mod error;
 mod export_config;
 mod import;
 mod key;
 mod rules;
+mod rebuild;
 mod score;
 mod segments;
 mod serve;
@@ -56,6 +58,11 @@ enum Command {
     /// The rules in force.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// One customer: shown, exported, or forgotten.
+    #[command(subcommand)]
+    Customer(customer::CustomerCommand),
+    /// Recompute rollups from the journal, or compare with it.
+    Rebuild(rebuild::RebuildArgs),
     /// The people who may sign in to the console.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -108,6 +115,15 @@ pub fn run() -> ExitCode {
             Command::Rules(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 rules::run(&command, &db, &store, Clock::System)
+            }
+            Command::Customer(command) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                let secret = crate::secret::Secret::load(&config).map_err(CliError::usage)?;
+                customer::run(&command, &db, &store, &secret, Clock::System)
+            }
+            Command::Rebuild(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                rebuild::run(&args, &db, &store, Clock::System)
             }
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -329,6 +329,16 @@ pub fn redirect(conn: &mut Conn, home: CustomerId, owner: CustomerId) -> QueryRe
     Ok(())
 }
 
+/// Takes everything that tells who the customer is out of the row.
+pub fn clear(conn: &mut Conn, id: CustomerId) -> QueryResult<()> {
+    let created_at: Timestamp =
+        customers::table.filter(customers::id.eq(id)).select(customers::created_at).first(conn)?;
+    let nobody = Profile { created_at: Some(created_at), ..Profile::default() };
+    let store: StoreId =
+        customers::table.filter(customers::id.eq(id)).select(customers::store_id).first(conn)?;
+    save_profiles(conn, store, &[(id, &nobody)])
+}
+
 /// Whether the customer asked to be forgotten.
 pub fn is_erased(conn: &mut Conn, id: CustomerId) -> QueryResult<bool> {
     let erased: Option<Option<Timestamp>> = customers::table

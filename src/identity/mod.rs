@@ -48,8 +48,17 @@ impl Identifiers {
 /// `order:ID` stands for whoever holds an order of which nothing else is known, and `erased:HASH` for
 /// someone who asked to be forgotten.
 #[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, diesel_derive_newtype::DieselNewType,
+    Serialize,
+    Debug,
+    Clone,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    diesel_derive_newtype::DieselNewType,
 )]
+#[serde(transparent)]
 pub struct Identity(String);
 
 /// How strongly an identity names a person: the smaller the stronger.

@@ -56,8 +56,8 @@ pub(super) fn append(
     batch.run(new)
 }
 
-/// The identities that erasure hashed: under this name and key.
-pub(super) fn erased_identity(secret: &Secret, store: StoreId, identity: &Identity) -> Identity {
+/// The name that is left of an erased person's identity: a keyed hash of it.
+pub fn erased_identity(secret: &Secret, store: StoreId, identity: &Identity) -> Identity {
     let hash = secret.keyed_hash("erased", &[&store.0.to_be_bytes(), identity.as_str().as_bytes()]);
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Identity::erased(&hex)

@@ -12,5 +12,6 @@ mod writer;
 pub use crate::customers::{ConsentTold, Traits};
 pub use crate::identity::Identifiers;
 pub use crate::orders::{OrderStated, OrderStatus, ProductRef};
+pub use append::erased_identity;
 pub use fact::{Body, CartChange, Context, NewFact, Payload, Source};
 pub use writer::{AppendError, Appended, Journal, Writer};

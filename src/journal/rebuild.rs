@@ -106,6 +106,16 @@ pub fn rebuild(
     }
 }
 
+/// Folds some customers' histories anew. Needs a write transaction that holds the store's lock.
+pub fn fold_anew(
+    conn: &mut Conn,
+    store: &Store,
+    ids: &[CustomerId],
+    now: Timestamp,
+) -> QueryResult<()> {
+    Keeper { store: store.id, frame: frame(store), changed_at: now }.fold_anew(conn, ids)
+}
+
 fn frame(store: &Store) -> Frame {
     Frame { zone: store.timezone.clone(), currency: store.currency.clone() }
 }

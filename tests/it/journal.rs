@@ -13,7 +13,7 @@ use homing::journal::{
 };
 use homing::orders::store::Log;
 use homing::primitives::{CustomerId, StoreId, Timestamp};
-use homing::{customers, orders, stores as stores_room, visits};
+use homing::{customers, orders, privacy, stores as stores_room, visits};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -211,6 +211,39 @@ on_both_backends! {
         let rollup = customer_of(&test.db, DEFAULT, "ext:7").unwrap().rollup;
         assert_eq!(rollup.basket().map(|b| (b.started_at, b.products[0].id.clone())), Some((at(200), "p2".to_owned())));
         assert_eq!((rollup.carts_count, rollup.orders_count), (2, 1));
+    }
+
+    async fn the_erased_leave_a_tombstone_and_no_late_fact_brings_them_back(test: TestDb) {
+        let journal = start(&test);
+        let ann = || who(Some("a"), Some("7"), Some("ann@shop.example"));
+        journal.append(DEFAULT, vec![
+            fact("m1", 0, ann(), viewed("p1")),
+            fact("m2", 10, ann(), order("1001", OrderStatus::Paid, 500)),
+        ]).await.unwrap();
+        let before = customer_of(&test.db, DEFAULT, "ext:7").unwrap();
+        let store = test.db.read_here(|conn| stores_room::store::find(conn, DEFAULT).map_err(DbError::from)).unwrap();
+        assert!(privacy::erase(&test.db, &test.secret(), &store, before.id, test.now).unwrap());
+        assert!(!privacy::erase(&test.db, &test.secret(), &store, before.id, test.now).unwrap(), "once is enough");
+
+        let outcomes = journal.append(DEFAULT, vec![
+            fact("m3", 20, who(None, Some("7"), None), viewed("p2")),
+            fact("m4", 30, who(None, None, Some("ANN@shop.example")), order("1002", OrderStatus::Paid, 700)),
+            fact("m5", 40, who(Some("b"), Some("8"), Some("ann@shop.example")), page()),
+        ]).await.unwrap();
+        assert_eq!(outcomes[0], Appended::Dropped);
+        assert_eq!(outcomes[1], Appended::New(before.id), "orders stay with the tombstone");
+        for gone in ["ext:7", "anon:a", "ann@shop.example"] {
+            assert!(customer_of(&test.db, DEFAULT, gone).is_none(), "{gone}");
+        }
+        let other = customer_of(&test.db, DEFAULT, "ext:8").unwrap();
+        assert_eq!(other.profile.email, None, "the address stays forgotten");
+        let tombstone = customer_of(&test.db, DEFAULT, &before.id.to_string()).unwrap();
+        assert_eq!((tombstone.rollup.orders_count, tombstone.rollup.spent), (2, 1_200));
+        assert_eq!((tombstone.profile.email, tombstone.rollup.visits_count), (None, 0));
+        assert_eq!(differences(&test.db, DEFAULT), []);
+        let kept = test.db.read_here(|conn| privacy::export(conn, before.id).map_err(DbError::from)).unwrap();
+        let kept = serde_json::to_string(&kept).unwrap();
+        assert!(!kept.contains("ann@") && !kept.contains("ext:7"), "{kept}");
     }
 
     async fn every_arrival_of_one_history_gives_the_same_customers(test: TestDb) {
