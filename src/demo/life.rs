@@ -1,18 +1,16 @@
-//! One customer's life with the shop: the visits and orders of their habit, told as facts.
+//! One customer's life with the shop: when their habit brings them, and how far each visit goes.
 
 use super::catalogue::{self, Item};
 use super::chance::Chance;
-use super::people::{Consent, Habit, Person, channel};
-use super::season::{Occasion, Season, campaign};
-use crate::journal::{
-    Body, CartChange, ConsentTold, Context, Identifiers, NewFact, OrderStated, OrderStatus, Source,
-    Traits,
-};
-use crate::primitives::{Currency, Delay, Timestamp};
+use super::people::{Habit, Person};
+use super::season::{Occasion, Season};
+use super::tell::Teller;
+use crate::journal::NewFact;
+use crate::primitives::{Delay, Timestamp};
 
 /// How far a visit goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Depth {
+pub enum Depth {
     Page,
     Product,
     Cart,
@@ -20,16 +18,17 @@ enum Depth {
     Order,
 }
 
-type Basket = Vec<(&'static Item, i64)>;
+/// Things and how many of each; none twice.
+pub type Basket = Vec<(&'static Item, i64)>;
 
-struct Visit {
-    day: usize,
-    at: Timestamp,
-    depth: Depth,
+pub struct Visit {
+    pub day: usize,
+    pub at: Timestamp,
+    pub depth: Depth,
     /// What is looked at, and goes into the cart if it comes to that.
-    basket: Basket,
+    pub basket: Basket,
     /// An order in the marketplace's own shop comes without a visit to ours.
-    elsewhere: bool,
+    pub elsewhere: bool,
 }
 
 pub struct Life<'a> {
@@ -82,10 +81,12 @@ impl<'a> Life<'a> {
             _ => self.buys_by_rhythm(arrival),
         }
         self.visits.sort_by_key(|visit| visit.at);
-        self.tell(now)
+        let teller = Teller::new(self.season, self.chance, self.number, self.habit, self.person);
+        let mut facts = teller.tell(&self.visits);
+        facts.retain(|fact| fact.occurred_at <= now);
+        facts.sort_by_key(|fact| fact.occurred_at);
+        facts
     }
-
-    // What they do.
 
     fn browses(&mut self, arrival: usize, least: i64, most: i64) {
         let mut day = arrival;
@@ -230,225 +231,6 @@ impl<'a> Life<'a> {
             && self.chance.happens(0.18);
         self.visits.push(Visit { day, at, depth, basket, elsewhere });
     }
-
-    // How it is told.
-
-    fn tell(mut self, now: Timestamp) -> Vec<NewFact> {
-        let mut told = Told { life: self.number, guest: self.person.is_none(), facts: Vec::new() };
-        let visits = std::mem::take(&mut self.visits);
-        let mut known = false;
-        let mut orders = 0;
-        for (index, visit) in visits.iter().enumerate() {
-            // Whoever will order signs up when they do; whoever only looks, now or never.
-            let signs_up = !known
-                && self.person.is_some()
-                && (visit.depth == Depth::Order
-                    || self.habit == Habit::Browser
-                    || index + 1 == visits.len());
-            self.tell_visit(&mut told, visit, index, known, signs_up, &mut orders);
-            known |= signs_up;
-        }
-        if let Some(person) = self.person.as_ref().filter(|p| p.consent == Consent::Withdrawn) {
-            let left = visits[0].at.plus(Delay::hours(24 * self.chance.whole(10, 200)));
-            let word =
-                ConsentTold { granted: false, at: Some(left), channel: Some("link".to_owned()) };
-            told.fact(left, by_person(person), Context::default(), Body::ConsentChanged(word));
-        }
-        let mut facts = told.facts;
-        facts.retain(|fact| fact.occurred_at <= now);
-        facts.sort_by_key(|fact| fact.occurred_at);
-        facts
-    }
-
-    fn tell_visit(
-        &mut self,
-        told: &mut Told,
-        visit: &Visit,
-        index: usize,
-        known: bool,
-        signs_up: bool,
-        orders: &mut u32,
-    ) {
-        let device = if index > 0 && self.chance.happens(0.25) { 2 } else { 1 };
-        let anonymous =
-            Some(format!("{}{}-{device}", if told.guest { "g" } else { "b" }, self.number));
-        let person = self.person.clone();
-        let signed_in = known && self.chance.happens(0.7);
-        let account = person.as_ref().and_then(|p| p.account.clone());
-        let who = Identifiers {
-            anonymous_id: anonymous.clone(),
-            external_id: account.clone().filter(|_| signed_in),
-            ..Identifiers::default()
-        };
-        let campaign = campaign(self.season.date(visit.day)).filter(|_| self.chance.happens(0.5));
-        let source =
-            if visit.elsewhere { Some("douyin") } else { channel(&mut self.chance, known) };
-        let context = Context {
-            channel: source.map(str::to_owned),
-            campaign: campaign.map(str::to_owned),
-            page_url: Some("https://lakeside.example/".to_owned()),
-            locale: person.as_ref().map(|p| p.locale.to_owned()),
-            timezone: person.as_ref().map(|p| p.place.zone.to_owned()),
-            bot: false,
-        };
-        let mut at = visit.at;
-        let mut later = |chance: &mut Chance| {
-            let then = at;
-            at = at.plus(Delay::seconds(chance.whole(15, 150)));
-            then
-        };
-        let cart = format!("cart-{}{}-{index}", if told.guest { "g" } else { "" }, self.number);
-        let currency = yuan();
-        let value: i64 = visit.basket.iter().map(|(item, quantity)| item.price * quantity).sum();
-        let products =
-            || visit.basket.iter().map(|(item, quantity)| item.told(*quantity)).collect::<Vec<_>>();
-
-        if !visit.elsewhere {
-            let body = Body::PageViewed {
-                title: Some("湖畔茶行 Lakeside Tea".to_owned()),
-                referrer: None,
-            };
-            told.fact(later(&mut self.chance), who.clone(), context.clone(), body);
-            if visit.depth >= Depth::Product {
-                for (item, _) in &visit.basket {
-                    let body = Body::ProductViewed {
-                        product: item.told(1),
-                        currency: Some(currency.clone()),
-                    };
-                    told.fact(later(&mut self.chance), who.clone(), context.clone(), body);
-                }
-            }
-            if visit.depth >= Depth::Cart {
-                let body = Body::CartChanged {
-                    cart_id: Some(cart.clone()),
-                    change: CartChange::Viewed,
-                    products: products(),
-                    currency: Some(currency.clone()),
-                };
-                told.fact(later(&mut self.chance), who.clone(), context.clone(), body);
-            }
-        }
-        let person = match person {
-            Some(person) if known || signs_up => person,
-            _ => return,
-        };
-        let mut named = by_person(&person);
-        if signs_up {
-            named.anonymous_id = anonymous.filter(|_| !visit.elsewhere);
-            let moment = later(&mut self.chance);
-            let traits = Box::new(traits(&person, self.habit, moment));
-            told.fact(moment, named.clone(), Context::default(), Body::Identified { traits });
-        }
-        if visit.depth >= Depth::Checkout && !visit.elsewhere {
-            let body = Body::CheckoutStarted {
-                cart_id: Some(cart),
-                checkout_id: None,
-                value: Some(value),
-                products: products(),
-                currency: Some(currency.clone()),
-            };
-            told.fact(later(&mut self.chance), named.clone(), context.clone(), body);
-        }
-        if visit.depth == Depth::Order {
-            *orders += 1;
-            let coupon = campaign.filter(|name| matches!(*name, "618" | "singles-day"));
-            let mut order = OrderStated {
-                order_id: format!("{}-{orders}", self.number),
-                status: OrderStatus::Paid,
-                placed_at: None,
-                total: coupon.map_or(value, |_| value * 88 / 100),
-                currency,
-                refunded: None,
-                coupon: coupon.map(|name| name.to_uppercase()),
-                channel: context.channel.clone(),
-                lines: products(),
-            };
-            let placed = later(&mut self.chance);
-            order.placed_at = Some(placed);
-            told.fact(placed, named.clone(), Context::default(), Body::OrderStated(order.clone()));
-            self.tell_what_went_wrong(told, &named, order, placed);
-        }
-    }
-
-    /// One order in seventy is called off within hours, one in twenty-five comes back, wholly or in part.
-    fn tell_what_went_wrong(
-        &mut self,
-        told: &mut Told,
-        named: &Identifiers,
-        order: OrderStated,
-        placed: Timestamp,
-    ) {
-        if self.chance.happens(0.014) {
-            let at = placed.plus(Delay::seconds(self.chance.whole(600, 20_000)));
-            let body = Body::OrderStated(OrderStated { status: OrderStatus::Cancelled, ..order });
-            told.fact(at, named.clone(), Context::default(), body);
-        } else if self.chance.happens(0.04) {
-            let at = placed.plus(Delay::hours(self.chance.whole(60, 260)));
-            let part = order.total * self.chance.whole(2, 8) / 10;
-            let amount = self.chance.happens(0.6).then_some(part);
-            let body = Body::OrderRefunded { order_id: order.order_id, amount };
-            told.fact(at, named.clone(), Context::default(), body);
-        }
-    }
-}
-
-/// The facts of one life, each with a key that no other has.
-struct Told {
-    life: usize,
-    guest: bool,
-    facts: Vec<NewFact>,
-}
-
-impl Told {
-    fn fact(
-        &mut self,
-        occurred_at: Timestamp,
-        identifiers: Identifiers,
-        context: Context,
-        body: Body,
-    ) {
-        let kind = if self.guest { "guest" } else { "customer" };
-        let source_key = format!("{kind}-{}-{}", self.life, self.facts.len() + 1);
-        self.facts.push(NewFact {
-            source: Source::Demo,
-            source_key,
-            occurred_at,
-            live: true,
-            identifiers,
-            body,
-            context,
-        });
-    }
-}
-
-fn by_person(person: &Person) -> Identifiers {
-    let nameless = person.account.is_none() && person.email.is_none();
-    Identifiers {
-        anonymous_id: None,
-        external_id: person.account.clone(),
-        email: person.email.clone(),
-        phone: person.phone.clone().filter(|_| nameless),
-    }
-}
-
-fn traits(person: &Person, habit: Habit, at: Timestamp) -> Traits {
-    let told_consent = person.consent != Consent::NotAsked;
-    let consent = ConsentTold { granted: true, at: Some(at), channel: Some("sign-up".to_owned()) };
-    Traits {
-        name: Some(person.name.clone()),
-        phone: person.phone.clone(),
-        locale: Some(person.locale.to_owned()),
-        timezone: Some(person.place.zone.to_owned()),
-        country: Some(person.place.country.to_owned()),
-        city: Some(person.place.city.to_owned()),
-        tags: (habit == Habit::Trade).then(|| vec!["trade".to_owned()]),
-        other: serde_json::Map::new(),
-        consent: told_consent.then_some(consent),
-    }
-}
-
-fn yuan() -> Currency {
-    "CNY".parse().expect("CNY is a currency")
 }
 
 /// The hour of the day in the store's zone, by how many come in it.

@@ -7,6 +7,7 @@ mod chance;
 mod life;
 mod people;
 mod season;
+mod tell;
 
 use std::collections::HashMap;
 
