@@ -4,6 +4,7 @@ mod support;
 
 mod journal;
 mod rules;
+mod import;
 mod schema;
 mod scoring;
 mod unsubscribe;
