@@ -59,7 +59,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::scope("/beacon/v1").wrap(from_fn(cors)).route("/batch", many(Call::Batch)))
         .service(
-            web::resource("/sourceConfig")
+            // The SDK asks with a slash at the end.
+            web::resource(["/sourceConfig", "/sourceConfig/"])
                 .wrap(from_fn(cors))
                 .route(web::get().to(rudder_settings)),
         );
