@@ -21,6 +21,10 @@ pub mod mail; //       a message's wording, and its way to the mail server
 pub mod ledger; //     who was considered, what was decided, and why
 pub mod links; //      signed links for recipients
 pub mod privacy; //    what a person may ask: everything, or to be forgotten
+pub mod situation; //  what is known of one customer when something is decided
+pub mod outbox; //     planned messages: claimed, judged again at the door, handed over, settled
+pub mod planner; //    due candidates in, decisions out
+pub mod schedule; //   ticks that wake the runs
 pub mod http; //       the API, the console, and the pages for recipients
 pub mod demo; //       a sample store that seems alive
 pub mod cli; //        a file per command

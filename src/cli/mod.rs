@@ -13,7 +13,9 @@ mod score;
 mod segments;
 mod serve;
 mod table;
+mod tick;
 mod user;
+mod why;
 
 use std::process::ExitCode;
 
@@ -63,6 +65,10 @@ enum Command {
     Customer(customer::CustomerCommand),
     /// Recompute rollups from the journal, or compare with it.
     Rebuild(rebuild::RebuildArgs),
+    /// One scheduler pass: plan what is due, then send what is due.
+    Tick(tick::TickArgs),
+    /// The ledger of one customer: what was decided, newest first, and why.
+    Why(why::WhyArgs),
     /// The people who may sign in to the console.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -124,6 +130,14 @@ pub fn run() -> ExitCode {
             Command::Rebuild(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 rebuild::run(&args, &db, &store, Clock::System)
+            }
+            Command::Tick(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                tick::run(&args, &config, &db, store)
+            }
+            Command::Why(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                why::run(&args, &db, &store)
             }
             Command::User(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -100,6 +100,14 @@ impl Facts {
         self
     }
 
+    /// As [`Facts::with`], where the value is known.
+    pub fn with_known(self, name: &str, value: Option<impl serde::Serialize>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
     pub fn into_map(self) -> Map<String, Value> {
         self.0
     }

@@ -81,6 +81,16 @@ pub fn end(
     Ok(ended.execute(conn)? > 0)
 }
 
+/// Opens an ended enrolment again, since one of its messages is to go out after all.
+pub fn reopen(conn: &mut Conn, customer: CustomerId, id: EnrolmentId) -> QueryResult<()> {
+    let row = enrolments::table
+        .filter(enrolments::customer_id.eq(customer))
+        .filter(enrolments::id.eq(id))
+        .filter(enrolments::status.eq_any([EnrolmentStatus::Completed, EnrolmentStatus::Expired]));
+    diesel::update(row).set(enrolments::status.eq(EnrolmentStatus::Active)).execute(conn)?;
+    Ok(())
+}
+
 /// Stretches an enrolled episode to a later moment.
 pub fn stretch(
     conn: &mut Conn,

@@ -1,0 +1,228 @@
+//! The door: whether a message that is due may leave now. Pure; asked in the transaction that claims it.
+
+use super::message::{Message, MessageStatus};
+use super::quiet;
+use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Reason};
+use crate::primitives::{Delay, Timestamp};
+use crate::rules::{Class, RuleStatus, StopOn, StoredRule, TriggerKind};
+use crate::situation::{ConsentState, Moments, Situation};
+use crate::stores::{ConsentMode, Store};
+
+/// A message of a rule that is not live is looked at again after this; resuming the rule looks at once.
+const WHILE_PAUSED: Delay = Delay::hours(1);
+
+/// What the door knows when a message knocks.
+pub struct Knock<'k> {
+    pub message: &'k Message,
+    pub store: &'k Store,
+    /// The rule as it stands now; `None` when it was taken out of the settings.
+    pub rule: Option<&'k StoredRule>,
+    pub enrolment: Option<&'k Enrolment>,
+    /// `None` when the customer was erased.
+    pub situation: Option<&'k Situation>,
+    /// The enrolment's step before this one.
+    pub previous: Option<&'k Message>,
+    /// When marketing messages left, or may have left, to this customer; in any order.
+    pub left: &'k [Timestamp],
+    pub now: Timestamp,
+}
+
+/// What becomes of the message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Send,
+    /// May leave later: judged again at `until`.
+    Defer {
+        until: Timestamp,
+        reason: Reason,
+        facts: Facts,
+    },
+    /// Its turn comes later, since the step before left late: no decision, only a time.
+    Reschedule {
+        at: Timestamp,
+        useful_until: Timestamp,
+    },
+    /// The enrolment ends: what it was about is over.
+    Stop {
+        reason: Reason,
+        facts: Facts,
+    },
+    /// The enrolment ends: the customer may not be written to.
+    Bar {
+        reason: Reason,
+        facts: Facts,
+    },
+    /// Too late for this message to be of use.
+    Expire {
+        facts: Facts,
+    },
+    /// The enrolment has ended before.
+    Cancel {
+        reason: Option<Reason>,
+    },
+}
+
+/// Judges one message. The order is that of the ledger's honesty: what ends it for good is named before what
+/// only holds it up.
+pub fn judge(knock: &Knock) -> Verdict {
+    let Knock { message, store, now, .. } = *knock;
+    let is_live = |rule: &&StoredRule| rule.status == RuleStatus::Live;
+    let Some(rule) = knock.rule.filter(is_live) else {
+        return paused(knock);
+    };
+    let Some(enrolment) = knock.enrolment.filter(|e| e.status == EnrolmentStatus::Active) else {
+        return Verdict::Cancel { reason: knock.enrolment.and_then(|e| e.reason) };
+    };
+    let Some(situation) = knock.situation else {
+        return Verdict::Bar { reason: Reason::Suppressed, facts: Facts::new() };
+    };
+    if let Some((reason, since)) = ended_by(rule, enrolment, &situation.moments) {
+        return Verdict::Stop { reason, facts: Facts::new().with_known("since", since) };
+    }
+    if let Some(reason) = barred(message.class, store.sending.consent, situation) {
+        return Verdict::Bar { reason, facts: Facts::new() };
+    }
+    if let Some(at) = turn(knock) {
+        let useful_for = enrolment.useful_until.0 - enrolment.due_at.0;
+        return Verdict::Reschedule { at, useful_until: Timestamp(at.0 + useful_for) };
+    }
+    if now > message.useful_until {
+        return Verdict::Expire { facts: Facts::new().with("useful_until", message.useful_until) };
+    }
+    match held_up(knock, situation) {
+        Some((until, reason, facts)) => defer(message, until, reason, facts),
+        None => Verdict::Send,
+    }
+}
+
+fn paused(knock: &Knock) -> Verdict {
+    let Knock { message, now, .. } = *knock;
+    if now > message.useful_until {
+        return Verdict::Expire { facts: Facts::new().with("useful_until", message.useful_until) };
+    }
+    let facts = Facts::new().with_known("rule_status", knock.rule.map(|rule| rule.status));
+    defer(message, now.plus(WHILE_PAUSED), Reason::Paused, facts)
+}
+
+/// A deferral past the message's use brings it back just after, where it expires by the one way there is.
+fn defer(message: &Message, until: Timestamp, reason: Reason, facts: Facts) -> Verdict {
+    let until = until.min(Timestamp(message.useful_until.0 + 1));
+    Verdict::Defer { until, reason, facts: facts.with("until", until) }
+}
+
+/// Why mail of this class must not go to somebody at all.
+fn barred(class: Class, mode: ConsentMode, situation: &Situation) -> Option<Reason> {
+    let standing = &situation.standing;
+    if class == Class::Marketing && !consents(mode, standing.consent) {
+        Some(Reason::NoConsent)
+    } else if standing.address.is_none() {
+        Some(Reason::NoAddress)
+    } else if standing.suppressed {
+        Some(Reason::Suppressed)
+    } else {
+        None
+    }
+}
+
+/// When the step before is unsettled, or left later than planned: the time that this one's wait is over then.
+fn turn(knock: &Knock) -> Option<Timestamp> {
+    let previous = knock.previous?;
+    let from = match previous.status {
+        MessageStatus::Scheduled => previous.scheduled_at.max(knock.now),
+        MessageStatus::Sending => knock.now,
+        MessageStatus::Sent | MessageStatus::InDoubt => previous.left_at()?,
+        // A step that never left holds nobody up.
+        MessageStatus::Failed | MessageStatus::Cancelled => return None,
+    };
+    let wait = (knock.message.planned_for.0 - previous.planned_for.0).max(0);
+    let at = Timestamp(from.0 + wait);
+    let is_unsettled = matches!(previous.status, MessageStatus::Scheduled | MessageStatus::Sending);
+    // A step without a wait still comes after the one before it.
+    let at = if is_unsettled { at.max(knock.now.plus(Delay::seconds(60))) } else { at };
+    (at > knock.now).then_some(at)
+}
+
+/// The guardrails that hold marketing mail up: gap, cap, quiet hours. Service mail is owed at once.
+fn held_up(knock: &Knock, situation: &Situation) -> Option<(Timestamp, Reason, Facts)> {
+    let Knock { message, store, now, .. } = *knock;
+    if message.class == Class::Service {
+        return None;
+    }
+    let mut left: Vec<Timestamp> = knock.left.to_vec();
+    left.sort_unstable_by(|a, b| b.cmp(a));
+    if let (Some(gap), Some(last)) = (store.sending.min_gap, left.first())
+        && last.plus(gap) > now
+    {
+        let facts = Facts::new().with("last_at", last).with("min_gap", gap);
+        return Some((last.plus(gap), Reason::MinGap, facts));
+    }
+    if let Some(cap) = store.sending.cap {
+        let within = left.iter().filter(|at| at.plus(cap.within) > now).count();
+        // The window has room again when the oldest of the last `cap` messages leaves it.
+        if let Some(oldest) = left.get(cap.messages as usize - 1)
+            && within >= cap.messages as usize
+        {
+            let facts = Facts::new().with("cap", cap).with("left_in_window", within);
+            return Some((oldest.plus(cap.within), Reason::Cap, facts));
+        }
+    }
+    let hours = store.sending.quiet_hours?;
+    let zone = &situation.standing.zone;
+    let until = quiet::ends_at(hours, zone, now)?;
+    let facts = Facts::new().with("quiet_hours", hours).with("timezone", zone);
+    Some((until, Reason::QuietHours, facts))
+}
+
+/// Whether marketing mail may go to somebody whose consent is `state`.
+pub fn consents(mode: ConsentMode, state: ConsentState) -> bool {
+    match mode {
+        ConsentMode::OptIn => state == ConsentState::Granted,
+        ConsentMode::OptOut => state != ConsentState::Withdrawn,
+    }
+}
+
+/// Visits and baskets are closed by an order whatever the rule says; the rest where it stops on orders.
+pub fn closed_by_order(rule: &StoredRule) -> bool {
+    matches!(
+        rule.rule.trigger.kind,
+        TriggerKind::VisitedWithoutBuying { .. }
+            | TriggerKind::CartAbandoned { .. }
+            | TriggerKind::CheckoutAbandoned { .. }
+    ) || rule.rule.stop_on.contains(&StopOn::Order)
+}
+
+/// Whether something ended `enrolment` since: the reason, and when that happened where it is known.
+pub fn ended_by(
+    rule: &StoredRule,
+    enrolment: &Enrolment,
+    moments: &Moments,
+) -> Option<(Reason, Option<Timestamp>)> {
+    // A better source may have moved the order's own time: the order itself never stops its own mail.
+    let own = [&moments.first_order, &moments.last_order]
+        .into_iter()
+        .flatten()
+        .filter(|order| order.order_id.is_some() && order.order_id == enrolment.order_id)
+        .map(|order| order.at)
+        .max();
+    let stops_after = own.map_or(enrolment.stops_after, |at| at.max(enrolment.stops_after));
+    if let Some(placed_at) = moments.last_placed_at
+        && placed_at > stops_after
+        && closed_by_order(rule)
+    {
+        return Some((Reason::Bought, Some(placed_at)));
+    }
+    if rule.rule.stop_on.contains(&StopOn::Visit)
+        && let Some(visit) = &moments.visit
+        && visit.started_at > enrolment.episode_until
+        && visit.last_seen_at > enrolment.created_at
+    {
+        return Some((Reason::Visited, Some(visit.last_seen_at)));
+    }
+    let is_basket = matches!(
+        rule.rule.trigger.kind,
+        TriggerKind::CartAbandoned { .. } | TriggerKind::CheckoutAbandoned { .. }
+    );
+    let is_open =
+        || moments.open_baskets.iter().any(|(from, until)| enrolment.touches(*from, *until));
+    if is_basket && !is_open() { Some((Reason::BasketClosed, None)) } else { None }
+}

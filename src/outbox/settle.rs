@@ -1,0 +1,383 @@
+//! Settling: writes down what became of a hand-over, also where nobody knows.
+
+use diesel::prelude::*;
+
+use super::claim::Desk;
+use super::{Message, MessageStatus, Tally, backoff};
+use crate::db::Conn;
+use crate::db::schema::{messages, suppressions};
+use crate::each_backend;
+use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
+use crate::mail::Delivery;
+use crate::primitives::{
+    CustomerId, EmailAddress, EnrolmentId, MessageId, StoreId, Timestamp, clean_text,
+};
+use crate::rules::Class;
+use crate::stores::InDoubtPolicy;
+
+/// What a worker reports of one claimed message.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// As it was claimed.
+    pub message: Message,
+    pub address: EmailAddress,
+    pub subject: Option<String>,
+    pub ending: Ending,
+}
+
+#[derive(Debug, Clone)]
+pub enum Ending {
+    Handed(Delivery),
+    /// It could not be put into words; nothing was handed over.
+    NotComposed {
+        why: String,
+        reason: Reason,
+    },
+}
+
+/// What a settled message is from now on.
+struct Settled {
+    status: MessageStatus,
+    scheduled_at: Timestamp,
+    held_for: Option<Reason>,
+    sent_at: Option<Timestamp>,
+    outcome: Outcome,
+    reason: Option<Reason>,
+    facts: Facts,
+    words: String,
+}
+
+/// Writes down reports. A late one still counts, until the message is tried again.
+pub fn settle(conn: &mut Conn, desk: &Desk, reports: &[Report]) -> QueryResult<Tally> {
+    let mut tally = Tally::default();
+    let mut ledger = Vec::new();
+    for report in reports {
+        let settled = judge(desk, report);
+        let written = write(conn, &report.message, &settled, report.subject.as_deref())?;
+        let Some(customer) = written else { continue };
+        if let Ending::Handed(Delivery::Permanent { hard: true, .. }) = &report.ending {
+            let note = format!("hard bounce: {}", settled.words);
+            suppress(conn, desk.store.id, &report.address, "hard_bounce", &note, desk.at.now)?;
+        }
+        tally.count(settled.outcome);
+        let (status, reason) = (settled.status, settled.reason);
+        // A deferral that goes on is no news.
+        if settled.outcome != Outcome::Deferred || report.message.held_for != reason {
+            ledger.push(NewDecision { customer, ..line(desk.at, &report.message, settled) });
+        }
+        if status != MessageStatus::Scheduled {
+            let enrolment = report.message.enrolment_id;
+            close_if_done(conn, customer, enrolment, reason.unwrap_or(Reason::GaveUp))?;
+        }
+    }
+    ledger::store::record(conn, &ledger, || desk.at.new_id())?;
+    Ok(tally)
+}
+
+fn judge(desk: &Desk, report: &Report) -> Settled {
+    let now = desk.at.now;
+    let message = &report.message;
+    let settled = |status, outcome, reason, words: &str| Settled {
+        status,
+        scheduled_at: message.scheduled_at,
+        held_for: None,
+        sent_at: None,
+        outcome,
+        reason,
+        facts: Facts::new()
+            .with("attempt", message.attempts)
+            .with_known("reply", clean_text(words, 300)),
+        words: clean_text(words, 300).unwrap_or_default(),
+    };
+    let again = |reason, outcome, words: &str| match backoff::next_attempt(
+        message.id,
+        message.attempts,
+        now,
+        message.useful_until,
+    ) {
+        Some(at) => {
+            let mut settled = settled(MessageStatus::Scheduled, outcome, Some(reason), words);
+            settled.scheduled_at = at;
+            settled.held_for = Some(reason);
+            settled.facts = settled.facts.with("next_attempt_at", at);
+            settled
+        }
+        None => settled(MessageStatus::Failed, Outcome::Failed, Some(Reason::GaveUp), words),
+    };
+    match &report.ending {
+        Ending::NotComposed { why, reason } => {
+            settled(MessageStatus::Failed, Outcome::Failed, Some(*reason), why)
+        }
+        Ending::Handed(Delivery::Accepted { reply }) => Settled {
+            sent_at: Some(now),
+            ..settled(MessageStatus::Sent, Outcome::Sent, None, reply)
+        },
+        Ending::Handed(Delivery::Temporary { reply }) => {
+            again(Reason::TemporaryFailure, Outcome::Deferred, reply)
+        }
+        Ending::Handed(Delivery::NotSent { why }) => {
+            again(Reason::TemporaryFailure, Outcome::Deferred, why)
+        }
+        Ending::Handed(Delivery::Permanent { reply, .. }) => {
+            settled(MessageStatus::Failed, Outcome::Failed, Some(Reason::RefusedByServer), reply)
+        }
+        Ending::Handed(Delivery::InDoubt { why }) => {
+            if is_sent_again(desk, message) {
+                again(Reason::NoAnswer, Outcome::InDoubt, why)
+            } else {
+                let reason = Some(Reason::NoAnswer);
+                settled(MessageStatus::InDoubt, Outcome::InDoubt, reason, why)
+            }
+        }
+    }
+}
+
+/// Service mail in doubt is owed and goes again, marketing mail only where the operator wants it to.
+fn is_sent_again(desk: &Desk, message: &Message) -> bool {
+    message.class == Class::Service || desk.store.sending.in_doubt == InDoubtPolicy::Resend
+}
+
+/// Whose message it is now, which a merge may have changed; `None` when it is settled already, or was claimed anew.
+fn write(
+    conn: &mut Conn,
+    message: &Message,
+    settled: &Settled,
+    subject: Option<&str>,
+) -> QueryResult<Option<CustomerId>> {
+    // A late word that it was sent is true, whatever was thought in between; other late words change nothing.
+    let open: &[MessageStatus] = match settled.status {
+        MessageStatus::Sent => {
+            &[MessageStatus::Sending, MessageStatus::InDoubt, MessageStatus::Scheduled]
+        }
+        MessageStatus::Failed => &[MessageStatus::Sending, MessageStatus::InDoubt],
+        _ => &[MessageStatus::Sending],
+    };
+    let row = messages::table
+        .filter(messages::store_id.eq(message.store_id))
+        .filter(messages::id.eq(message.id))
+        .filter(messages::attempts.eq(message.attempts))
+        .filter(messages::status.eq_any(open));
+    let written: Vec<CustomerId> = diesel::update(row)
+        .set((
+            messages::status.eq(settled.status),
+            messages::scheduled_at.eq(settled.scheduled_at),
+            messages::held_for.eq(settled.held_for),
+            messages::sent_at.eq(settled.sent_at),
+            messages::lease_until.eq(None::<Timestamp>),
+            messages::lease_owner.eq(None::<String>),
+            messages::last_reply.eq(&settled.words),
+            messages::subject.eq(subject),
+        ))
+        .returning(messages::customer_id)
+        .get_results(conn)?;
+    Ok(written.first().copied())
+}
+
+fn line(at: Instants, message: &Message, settled: Settled) -> NewDecision {
+    NewDecision {
+        customer: message.customer_id,
+        store: message.store_id,
+        at: at.now,
+        rule: message.rule_id,
+        enrolment: Some(message.enrolment_id),
+        step: Some(message.step),
+        outcome: settled.outcome,
+        reason: settled.reason,
+        facts: settled.facts,
+        message: Some(message.id),
+    }
+}
+
+/// Closes an active enrolment that has nothing to come: completed if anything left, else expired for `reason`.
+pub fn close_if_done(
+    conn: &mut Conn,
+    customer: CustomerId,
+    enrolment: EnrolmentId,
+    reason: Reason,
+) -> QueryResult<()> {
+    let statuses: Vec<MessageStatus> = messages::table
+        .filter(messages::customer_id.eq(customer))
+        .filter(messages::enrolment_id.eq(enrolment))
+        .select(messages::status)
+        .load(conn)?;
+    let is_open =
+        |s: &MessageStatus| matches!(s, MessageStatus::Scheduled | MessageStatus::Sending);
+    let has_left = |s: &MessageStatus| matches!(s, MessageStatus::Sent | MessageStatus::InDoubt);
+    if statuses.iter().any(is_open) {
+        return Ok(());
+    }
+    if statuses.iter().any(has_left) {
+        ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Completed, None)?;
+    } else {
+        ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Expired, Some(reason))?;
+    }
+    Ok(())
+}
+
+/// Never to be written to again, at all. Known ones stay as they are.
+pub fn suppress(
+    conn: &mut Conn,
+    store: StoreId,
+    address: &EmailAddress,
+    reason: &str,
+    note: &str,
+    now: Timestamp,
+) -> QueryResult<()> {
+    each_backend!(conn, c => diesel::insert_into(suppressions::table)
+        .values((
+            suppressions::store_id.eq(store),
+            suppressions::email_key.eq(address.identity_key()),
+            suppressions::reason.eq(reason),
+            suppressions::note.eq(note),
+            suppressions::created_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(c))?;
+    Ok(())
+}
+
+/// Whether `settle_lost` would find anything.
+pub fn has_lost(
+    conn: &mut Conn,
+    store: StoreId,
+    machine: Timestamp,
+    is_dead: impl Fn(&str) -> bool,
+) -> QueryResult<bool> {
+    let leased: Vec<(Option<Timestamp>, Option<String>)> = messages::table
+        .filter(messages::store_id.eq(store))
+        .filter(messages::status.eq(MessageStatus::Sending))
+        .select((messages::lease_until, messages::lease_owner))
+        .load(conn)?;
+    Ok(leased.iter().any(|(until, owner)| {
+        until.is_some_and(|until| until < machine) || owner.as_deref().is_some_and(&is_dead)
+    }))
+}
+
+/// Decides what workers left behind who died between claim and settlement: whose lease ran out by the machine's
+/// clock, or whose owner `is_dead`. Returns how many.
+///
+/// Nobody knows whether these messages left. Marketing mail stays in doubt; mail that is sent again keeps its
+/// Message-ID.
+pub fn settle_lost(
+    conn: &mut Conn,
+    desk: &Desk,
+    is_dead: impl Fn(&str) -> bool,
+) -> QueryResult<Tally> {
+    let leased: Vec<(CustomerId, MessageId, Timestamp, Option<String>)> = messages::table
+        .filter(messages::store_id.eq(desk.store.id))
+        .filter(messages::status.eq(MessageStatus::Sending))
+        .select((
+            messages::customer_id,
+            messages::id,
+            messages::lease_until.assume_not_null(),
+            messages::lease_owner,
+        ))
+        .load(conn)?;
+    let mut tally = Tally::default();
+    let mut ledger = Vec::new();
+    for (customer, id, lease_until, owner) in leased {
+        if lease_until >= desk.at.machine && !owner.as_deref().is_some_and(&is_dead) {
+            continue;
+        }
+        let row =
+            Message::query().filter(messages::customer_id.eq(customer)).filter(messages::id.eq(id));
+        let message = row.get_result(conn)?;
+        let again = is_sent_again(desk, &message);
+        let status = if again { MessageStatus::Scheduled } else { MessageStatus::InDoubt };
+        let lost = messages::table
+            .filter(messages::customer_id.eq(customer))
+            .filter(messages::id.eq(id))
+            .filter(messages::status.eq(MessageStatus::Sending))
+            .filter(messages::lease_until.eq(lease_until));
+        let written = diesel::update(lost)
+            .set((
+                messages::status.eq(status),
+                messages::lease_until.eq(None::<Timestamp>),
+                messages::lease_owner.eq(None::<String>),
+            ))
+            .execute(conn)?;
+        // Renewed or settled in between: its owner lives.
+        if written == 0 {
+            continue;
+        }
+        tally.in_doubt += 1;
+        ledger.push(NewDecision {
+            customer,
+            store: message.store_id,
+            at: desk.at.now,
+            rule: message.rule_id,
+            enrolment: Some(message.enrolment_id),
+            step: Some(message.step),
+            outcome: Outcome::InDoubt,
+            reason: Some(Reason::SenderLost),
+            facts: Facts::new().with("attempt", message.attempts).with("sent_again", again),
+            message: Some(id),
+        });
+        if !again {
+            close_if_done(conn, customer, message.enrolment_id, Reason::SenderLost)?;
+        }
+    }
+    ledger::store::record(conn, &ledger, || desk.at.new_id())?;
+    Ok(tally)
+}
+
+/// What an operator says of a message in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Send it again; it may then arrive twice, with the same Message-ID.
+    SendAgain,
+    /// Take it as sent.
+    TakeAsSent,
+}
+
+/// Ends the doubt about one message by an operator's word; false when it is not in doubt.
+pub fn resolve_in_doubt(
+    conn: &mut Conn,
+    store: StoreId,
+    id: MessageId,
+    word: Word,
+    at: Instants,
+) -> QueryResult<bool> {
+    let Some(message) = super::store::find(conn, store, id)? else { return Ok(false) };
+    let row = messages::table
+        .filter(messages::customer_id.eq(message.customer_id))
+        .filter(messages::id.eq(id))
+        .filter(messages::status.eq(MessageStatus::InDoubt));
+    let (written, outcome) = match word {
+        Word::SendAgain => {
+            let update = (
+                messages::status.eq(MessageStatus::Scheduled),
+                messages::scheduled_at.eq(at.now),
+                // The operator judged that it still is of use.
+                messages::useful_until
+                    .eq(message.useful_until.max(at.now.plus(crate::primitives::Delay::days(1)))),
+            );
+            (diesel::update(row).set(update).execute(conn)?, Outcome::Deferred)
+        }
+        Word::TakeAsSent => {
+            let sent_at = message.claimed_at.unwrap_or(at.now);
+            let update = (messages::status.eq(MessageStatus::Sent), messages::sent_at.eq(sent_at));
+            (diesel::update(row).set(update).execute(conn)?, Outcome::Sent)
+        }
+    };
+    if written == 0 {
+        return Ok(false);
+    }
+    if word == Word::SendAgain {
+        ledger::store::reopen(conn, message.customer_id, message.enrolment_id)?;
+    }
+    let decision = NewDecision {
+        customer: message.customer_id,
+        store,
+        at: at.now,
+        rule: message.rule_id,
+        enrolment: Some(message.enrolment_id),
+        step: Some(message.step),
+        outcome,
+        reason: Some(Reason::Operator),
+        facts: Facts::new(),
+        message: Some(id),
+    };
+    ledger::store::record(conn, &[decision], || at.new_id())?;
+    Ok(true)
+}

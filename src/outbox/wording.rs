@@ -1,0 +1,288 @@
+//! What a message is about: gathers the words and products that its template speaks of.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::Message;
+use super::claim::Claim;
+use crate::customers::{Basket, State};
+use crate::db::Conn;
+use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
+use crate::links::UnsubscribeToken;
+use crate::mail::message_id_for;
+use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, Sender, StoreWords};
+use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp};
+use crate::products::{self, Product, ProductRef};
+use crate::rules::{self, Rule, TriggerKind};
+use crate::secret::Secret;
+use crate::stores::Store;
+
+/// More are no longer telling.
+const PRODUCTS: usize = 4;
+
+/// All that the composer needs for one message.
+#[derive(Debug)]
+pub struct Wording {
+    pub template: String,
+    /// The customer's locale, then the store's.
+    pub locales: Vec<String>,
+    pub context: MailContext,
+    pub headers: Headers,
+}
+
+/// Why a message cannot be put into words.
+#[derive(Debug, thiserror::Error)]
+pub enum WordingError {
+    #[error("the store has no sender address: apply settings with `from`")]
+    NoSender,
+    #[error("step {0} is not in the rule any more")]
+    NoStep(i32),
+    #[error("the customer is gone")]
+    NoCustomer,
+    #[error(transparent)]
+    Query(#[from] diesel::result::Error),
+}
+
+/// Reads it all now, so that the mail speaks of the basket as it is, not as it was when it was planned.
+pub fn gather(
+    conn: &mut Conn,
+    store: &Store,
+    claim: &Claim,
+    secret: &Secret,
+    public_url: &str,
+    now: Timestamp,
+) -> Result<Wording, WordingError> {
+    let message = &claim.message;
+    let from = store.mail_from.as_deref().and_then(|raw| raw.parse::<Sender>().ok());
+    let from = from.ok_or(WordingError::NoSender)?;
+    let rule = rules::store::find_version(conn, message.rule_id, message.rule_version)?;
+    let rule = rule.ok_or(WordingError::NoStep(message.step))?;
+    let step =
+        rule.steps.get(message.step as usize - 1).ok_or(WordingError::NoStep(message.step))?;
+    let (name, locale): (Option<String>, Option<String>) = customers::table
+        .filter(customers::id.eq(message.customer_id))
+        .select((customers::name, customers::locale))
+        .get_result(conn)
+        .optional()?
+        .ok_or(WordingError::NoCustomer)?;
+    let about = about(conn, &rule, message)?;
+    let products = describe(conn, store, &about)?;
+    let token =
+        UnsubscribeToken { store: store.id, customer: message.customer_id, message: message.id };
+    let unsubscribe_url = token.url(public_url, secret);
+    let shop_url = products.iter().find_map(|product| origin(product.url.as_deref()?));
+    let context = MailContext {
+        store: StoreWords {
+            name: store.name.clone(),
+            postal_address: store.postal_address.clone().unwrap_or_default(),
+            url: shop_url,
+        },
+        customer: CustomerWords { name: name.clone() },
+        products,
+        coupon: step.coupon.clone(),
+        subject: step.subject.clone(),
+        unsubscribe_url: Some(unsubscribe_url.clone()),
+        preferences_url: Some(unsubscribe_url),
+    };
+    let headers = Headers {
+        message_id: message_id_for(secret, store.id, message.id, &from.address),
+        reply_to: store.reply_to.as_deref().and_then(|raw| raw.parse().ok()),
+        from,
+        to: claim.address.clone(),
+        to_name: name,
+        now,
+        class: message.class,
+        campaign: rule.key.clone(),
+        store_key: store.key.clone(),
+    };
+    let locales = locale.into_iter().chain([store.locale.clone()]).collect();
+    Ok(Wording { template: step.template.clone(), locales, context, headers })
+}
+
+/// What the trigger was about: the basket, what was viewed, what was bought.
+fn about(conn: &mut Conn, rule: &Rule, message: &Message) -> QueryResult<Vec<ProductRef>> {
+    let customer = message.customer_id;
+    let enrolment: Option<(Timestamp, Timestamp, Option<String>)> = enrolments::table
+        .filter(enrolments::customer_id.eq(customer))
+        .filter(enrolments::id.eq(message.enrolment_id))
+        .select((enrolments::episode, enrolments::episode_until, enrolments::order_id))
+        .get_result(conn)
+        .optional()?;
+    let (from, until, order_id) = enrolment.unwrap_or((Timestamp::MIN, Timestamp::MAX, None));
+    let state: Option<String> = rollups::table
+        .filter(rollups::customer_id.eq(customer))
+        .select(rollups::state)
+        .get_result(conn)
+        .optional()?;
+    let state: State = state.and_then(|raw| serde_json::from_str(&raw).ok()).unwrap_or_default();
+    Ok(match rule.trigger.kind {
+        TriggerKind::CartAbandoned { .. } | TriggerKind::CheckoutAbandoned { .. } => {
+            in_basket(&state.baskets, from, until)
+        }
+        TriggerKind::VisitedWithoutBuying { .. } => viewed(&state, from),
+        _ => {
+            let bought = bought(conn, customer, order_id)?;
+            if bought.is_empty() { viewed(&state, Timestamp::MIN) } else { bought }
+        }
+    })
+}
+
+fn in_basket(baskets: &[Basket], from: Timestamp, until: Timestamp) -> Vec<ProductRef> {
+    let of_episode = |b: &&Basket| b.started_at <= until && from <= b.updated_at;
+    let basket = baskets.iter().filter(of_episode).max_by_key(|basket| basket.updated_at);
+    let Some(basket) = basket else { return Vec::new() };
+    let currency = basket.currency.clone();
+    basket
+        .products
+        .iter()
+        .map(|product| match &currency {
+            Some(_) => product.clone(),
+            None => ProductRef { price: None, ..product.clone() },
+        })
+        .collect()
+}
+
+/// Newest first; what the episode's visit saw, or whatever was seen last where it saw no product.
+fn viewed(state: &State, since: Timestamp) -> Vec<ProductRef> {
+    let seen = |since| {
+        state
+            .viewed
+            .iter()
+            .filter(move |viewed| viewed.at >= since)
+            .map(|viewed| ProductRef { id: viewed.product_id.clone(), ..ProductRef::default() })
+    };
+    let of_visit: Vec<ProductRef> = seen(since).collect();
+    if of_visit.is_empty() { seen(Timestamp::MIN).collect() } else { of_visit }
+}
+
+/// The lines of that order, or of the last one that counts.
+fn bought(
+    conn: &mut Conn,
+    customer: CustomerId,
+    order_id: Option<String>,
+) -> QueryResult<Vec<ProductRef>> {
+    let order_id = match order_id {
+        Some(id) => Some(id),
+        None => orders::table
+            .filter(orders::customer_id.eq(customer))
+            .filter(orders::counts.eq(true))
+            .order((orders::placed_at.desc(), orders::order_id))
+            .select(orders::order_id)
+            .first(conn)
+            .optional()?,
+    };
+    let Some(order_id) = order_id else { return Ok(Vec::new()) };
+    let lines: Vec<(Option<String>, Option<String>, f64)> = order_lines::table
+        .filter(order_lines::customer_id.eq(customer))
+        .filter(order_lines::order_id.eq(order_id))
+        .order(order_lines::line)
+        .select((order_lines::product_id, order_lines::name, order_lines::quantity))
+        .load(conn)?;
+    Ok(lines
+        .into_iter()
+        .filter(|(_, _, quantity)| *quantity > 0.0)
+        .map(|(id, name, _)| ProductRef {
+            id: id.unwrap_or_default(),
+            name,
+            ..ProductRef::default()
+        })
+        .collect())
+}
+
+/// Joins what is spoken of with the catalogue. A product without a name cannot be spoken of.
+fn describe(
+    conn: &mut Conn,
+    store: &Store,
+    about: &[ProductRef],
+) -> QueryResult<Vec<ProductWords>> {
+    let ids: Vec<String> = about.iter().map(|p| p.id.clone()).filter(|id| !id.is_empty()).collect();
+    let catalogue: HashMap<String, Product> =
+        if ids.is_empty() { HashMap::new() } else { find_products(conn, store.id, &ids)? };
+    let mut named: Vec<ProductWords> = Vec::new();
+    for product in about {
+        let entry = catalogue.get(&product.id);
+        let Some(name) = entry.and_then(|e| e.name.clone()).or_else(|| product.name.clone()) else {
+            continue;
+        };
+        if named.iter().any(|known| known.name == name) {
+            continue;
+        }
+        let price = entry.and_then(|e| e.price.zip(e.currency.clone()));
+        named.push(ProductWords {
+            name,
+            price: price.map(|(minor, currency)| price_words(minor, &currency)),
+            image_url: entry
+                .and_then(|e| e.image_url.clone())
+                .or_else(|| product.image_url.clone()),
+            url: entry.and_then(|e| e.url.clone()).or_else(|| product.url.clone()),
+            quantity: product.quantity.filter(|n| *n != 1.0).map(|n| n.to_string()),
+        });
+        if named.len() == PRODUCTS {
+            break;
+        }
+    }
+    Ok(named)
+}
+
+fn find_products(
+    conn: &mut Conn,
+    store: StoreId,
+    ids: &[String],
+) -> QueryResult<HashMap<String, Product>> {
+    let found = products::find(conn, store, ids)?;
+    Ok(found.into_iter().map(|product| (product.product_id.clone(), product)).collect())
+}
+
+/// `¥268.00` where the sign is known to all, `268.00 CHF` where it is not.
+fn price_words(minor: i64, currency: &Currency) -> String {
+    let sign = match currency.as_str() {
+        "CNY" | "JPY" => "¥",
+        "USD" => "$",
+        "EUR" => "€",
+        "GBP" => "£",
+        "KRW" => "₩",
+        "INR" => "₹",
+        _ => "",
+    };
+    let money = Money::new(minor, currency.clone());
+    if sign.is_empty() { money.to_string() } else { format!("{sign}{}", money.amount()) }
+}
+
+/// `https://shop.example` of a page of that shop.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;
+    matches!(scheme, "http" | "https").then(|| format!("{scheme}://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_read_as_people_write_them() {
+        let words = |minor, code: &str| price_words(minor, &code.parse().unwrap());
+        assert_eq!(words(26_800, "CNY"), "¥268.00");
+        assert_eq!(words(1_200, "JPY"), "¥1200");
+        assert_eq!(words(1_250, "CHF"), "12.50 CHF");
+    }
+
+    #[test]
+    fn a_shop_is_found_in_the_address_of_its_product() {
+        assert_eq!(origin("https://a.example/p/1?x=2").as_deref(), Some("https://a.example"));
+        assert_eq!(origin("javascript:alert(1)"), None);
+        assert_eq!(origin("https:///p"), None);
+    }
+
+    #[test]
+    fn a_visit_speaks_of_what_it_saw() {
+        let seen =
+            |id: &str, at| crate::customers::Viewed { product_id: id.into(), at: Timestamp(at) };
+        let state = State { viewed: vec![seen("new", 9), seen("old", 1)], ..State::default() };
+        let ids =
+            |since| viewed(&state, Timestamp(since)).into_iter().map(|p| p.id).collect::<Vec<_>>();
+        assert_eq!(ids(5), ["new"]);
+        assert_eq!(ids(10), ["new", "old"], "a visit without products speaks of the last ones");
+    }
+}

@@ -1,0 +1,176 @@
+//! What a rule counts from: the episode it would write about, and when that falls due. Pure.
+
+use crate::ledger::{Enrolment, Reason};
+use crate::outbox::door::closed_by_order;
+use crate::primitives::{Delay, Timestamp};
+use crate::rules::{StoredRule, TriggerKind};
+use crate::situation::{Moments, OrderMoment};
+
+/// A basket untouched for so long is forgotten (design: Basket).
+const BASKET_LIFE: Delay = Delay::days(30);
+
+/// What a rule enrols once: a visit, a basket, an order, a stay in a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Episode {
+    pub start: Timestamp,
+    /// The latest moment in it, from which the rule counts.
+    pub moment: Timestamp,
+    /// The order that it is, for rules that count from one.
+    pub order_id: Option<String>,
+    /// An order placed later than this ends the enrolment.
+    pub stops_after: Timestamp,
+    /// Late news causes no late mail: what falls due before this is left alone.
+    floor: Option<Timestamp>,
+}
+
+/// Why a rule has nothing to say about a customer now; nothing of it is recorded, `why` recomputes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Silence {
+    /// What the trigger waits for has not happened.
+    NothingHappened,
+    /// An order closed the moment before it fell due.
+    Bought {
+        placed_at: Timestamp,
+    },
+    /// `win_back`: too long ago.
+    TooLong {
+        last_order_at: Timestamp,
+    },
+    NotDueYet {
+        due_at: Timestamp,
+    },
+    DueBeforeLive {
+        due_at: Timestamp,
+    },
+    /// The fact came after its due time.
+    ToldTooLate {
+        due_at: Timestamp,
+    },
+    /// Fell due, and the time in which it was of use is over.
+    Over {
+        due_at: Timestamp,
+    },
+}
+
+impl Silence {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NothingHappened => Reason::NothingHappened,
+            Self::Bought { .. } => Reason::Bought,
+            Self::NotDueYet { .. } => Reason::NotDueYet,
+            Self::DueBeforeLive { .. } => Reason::DueBeforeLive,
+            Self::ToldTooLate { .. } => Reason::ToldTooLate,
+            Self::Over { .. } | Self::TooLong { .. } => Reason::UsefulUntilPassed,
+        }
+    }
+}
+
+impl Episode {
+    /// The episode that `rule` would write about now, whether due or not.
+    pub fn current(rule: &StoredRule, moments: &Moments, now: Timestamp) -> Result<Self, Silence> {
+        let episode = match &rule.rule.trigger.kind {
+            TriggerKind::VisitedWithoutBuying { .. } => {
+                let visit = moments.visit.as_ref().ok_or(Silence::NothingHappened)?;
+                Self::within(visit.started_at, visit.last_seen_at, visit.floor)
+            }
+            TriggerKind::CartAbandoned { .. } | TriggerKind::CheckoutAbandoned { .. } => {
+                let basket = match rule.rule.trigger.kind {
+                    TriggerKind::CartAbandoned { .. } => &moments.cart,
+                    _ => &moments.checkout,
+                };
+                let basket = basket.as_ref().filter(|b| b.at.plus(BASKET_LIFE) >= now);
+                let basket = basket.ok_or(Silence::NothingHappened)?;
+                Self::within(basket.started_at, basket.at, basket.floor)
+            }
+            TriggerKind::FirstOrder { .. } => Self::of_order(&moments.first_order)?,
+            TriggerKind::Order { .. } | TriggerKind::RepurchaseDue { .. } => {
+                Self::of_order(&moments.last_order)?
+            }
+            TriggerKind::WinBack { until, .. } => {
+                let episode = Self::of_order(&moments.last_order)?;
+                if until.is_some_and(|until| episode.moment.plus(until) < now) {
+                    return Err(Silence::TooLong { last_order_at: episode.moment });
+                }
+                episode
+            }
+            TriggerKind::SegmentEntered { segment, .. } => match &moments.segment {
+                Some((current, since)) if current == segment => Self {
+                    start: *since,
+                    moment: *since,
+                    order_id: None,
+                    stops_after: *since,
+                    floor: None,
+                },
+                _ => return Err(Silence::NothingHappened),
+            },
+        };
+        match moments.last_placed_at {
+            Some(placed_at) if placed_at > episode.stops_after && closed_by_order(rule) => {
+                Err(Silence::Bought { placed_at })
+            }
+            _ => Ok(episode),
+        }
+    }
+
+    /// Of a visit or a basket: any order placed from its beginning on closes it.
+    fn within(start: Timestamp, moment: Timestamp, floor: Option<Timestamp>) -> Self {
+        Self { start, moment, order_id: None, stops_after: Timestamp(start.0 - 1), floor }
+    }
+
+    fn of_order(order: &Option<OrderMoment>) -> Result<Self, Silence> {
+        let order = order.as_ref().ok_or(Silence::NothingHappened)?;
+        Ok(Self {
+            start: order.at,
+            moment: order.at,
+            order_id: order.order_id.clone(),
+            stops_after: order.at,
+            floor: order.floor,
+        })
+    }
+
+    /// When it falls due, if it is due at `now` by state: within the rule's window, and not by late news.
+    pub fn due(&self, rule: &StoredRule, now: Timestamp) -> Result<Timestamp, Silence> {
+        let raw = self.moment.plus(rule.rule.trigger.kind.after());
+        if raw > now {
+            return Err(Silence::NotDueYet { due_at: raw });
+        }
+        let live_since = rule.live_since.unwrap_or(now);
+        // What the operator asks for from before counts as due when the rule went live.
+        let due_at = match rule.rule.include_past {
+            Some(past) if raw <= live_since && raw > live_since.minus(past) => live_since,
+            _ if raw <= live_since => return Err(Silence::DueBeforeLive { due_at: raw }),
+            _ => raw,
+        };
+        if self.floor.is_some_and(|floor| due_at < floor) {
+            return Err(Silence::ToldTooLate { due_at });
+        }
+        if due_at <= now.minus(window(rule)) {
+            return Err(Silence::Over { due_at });
+        }
+        Ok(due_at)
+    }
+
+    /// Whether `enrolment`, of the same rule, is of this episode.
+    pub fn is_of(&self, enrolment: &Enrolment) -> bool {
+        match (&self.order_id, &enrolment.order_id) {
+            (Some(ours), Some(theirs)) if ours == theirs => true,
+            // The same instant under two ids is one purchase told twice.
+            _ => enrolment.touches(self.start, self.moment),
+        }
+    }
+}
+
+/// How far back what fell due is still looked at: an outage shorter than that loses nothing.
+pub fn window(rule: &StoredRule) -> Delay {
+    rule.rule.trigger.useful_for.max(Delay::hours(72))
+}
+
+/// The rules between which the stage ladder holds within one episode.
+pub fn is_of_visit_or_basket(rule: &StoredRule) -> bool {
+    matches!(
+        rule.rule.trigger.kind,
+        TriggerKind::VisitedWithoutBuying { .. }
+            | TriggerKind::CartAbandoned { .. }
+            | TriggerKind::CheckoutAbandoned { .. }
+    )
+}

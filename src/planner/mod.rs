@@ -1,0 +1,14 @@
+//! The planner: due candidates in, decisions out, each kept in the ledger.
+//!
+//! A pass derives everything from stored state and `now`; running it twice, late or after a crash plans the
+//! same mail once. It sends nothing: what it plans stands in the outbox.
+
+pub mod decide;
+pub mod episode;
+pub mod run;
+mod store;
+pub mod why;
+#[cfg(test)]
+mod tests;
+
+pub use run::{Positions, pass};

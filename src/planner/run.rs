@@ -1,0 +1,167 @@
+//! The pass: finds who is due, decides about them in small transactions, and remembers how far it looked.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::decide::{Pass, plan};
+use super::store::{self, Reach};
+use crate::db::{Db, DbError};
+use crate::ledger::Instants;
+use crate::outbox::{self, Tally};
+use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
+use crate::rules::{self, RuleStatus, StoredRule};
+use crate::secret::Secret;
+use crate::situation;
+use crate::stores::Store;
+
+/// A transaction that wrote a rollup may become visible this much later than the time it wrote down.
+const STRAGGLERS: Delay = Delay::seconds(30);
+/// Every so often the whole window is looked at by state, whatever is remembered.
+const WINDOW_EVERY: Delay = Delay::seconds(600);
+
+/// How far a process has looked: a mere hint, which saves work and is lost without harm.
+#[derive(Debug, Default)]
+pub struct Positions {
+    stores: HashMap<StoreId, Position>,
+}
+
+#[derive(Debug, Default)]
+struct Position {
+    /// The last pass, and the last one over the whole window, by the machine's clock.
+    last: Option<Timestamp>,
+    last_window: Option<Timestamp>,
+    /// The rules it knew, by version and live_since: another trigger begins anew.
+    rules: HashMap<RuleId, (i32, Option<Timestamp>)>,
+}
+
+impl Positions {
+    /// The next pass over this store looks at the whole window: its customers were scored anew, for one.
+    pub fn forget(&mut self, store: StoreId) {
+        self.stores.remove(&store);
+    }
+}
+
+/// Plans what is due for one store at `at.now`. With positions it looks at what fell due or changed since the last
+/// pass, and at the whole window now and then; without, always at the whole window (`tick --at`, whose `now`
+/// is not the clock's).
+///
+/// Where nothing is due nothing is written. Two planners at once do no harm: on PostgreSQL the customers' rows are
+/// locked, and an episode enrols once by its key.
+pub fn pass(
+    db: &Db,
+    store: &Store,
+    secret: &Secret,
+    at: Instants,
+    positions: Option<&mut Positions>,
+) -> Result<Tally, DbError> {
+    // Without a sender and a postal address no mail of this store may leave.
+    if store.mail_from.is_none() || store.postal_address.is_none() {
+        return Ok(Tally::default());
+    }
+    let mut position = positions.map(|positions| positions.stores.entry(store.id).or_default());
+    let since = position.as_deref().and_then(|position| position.since(at.machine));
+    let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
+
+    let (live, due) = db.read_here(|conn| -> Result<_, DbError> {
+        let all = rules::store::all(conn, store.id)?;
+        let live: Vec<StoredRule> =
+            all.into_iter().filter(|rule| rule.status == RuleStatus::Live).collect();
+        let due = find(conn, store, &live, at, since, &known)?;
+        Ok((live, due))
+    })?;
+    release(db, store, &live, at, &known)?;
+
+    let customers: Vec<CustomerId> = due.into_iter().collect();
+    let mut tally = Tally { considered: customers.len() as u64, ..Tally::default() };
+    let pass = Pass { store, rules: &live, secret, now: at.now };
+    for batch in customers.chunks(situation::store::BATCH) {
+        tally.add(db.write_here(|conn| -> Result<_, DbError> {
+            situation::store::lock(conn, batch)?;
+            let situations = situation::store::load(conn, store, batch)?;
+            let decided: Vec<_> = situations
+                .iter()
+                .map(|situation| (situation.customer, plan(&pass, situation)))
+                .filter(|(_, actions)| !actions.is_empty())
+                .collect();
+            Ok(store::write(conn, &pass, at, decided)?)
+        })?);
+    }
+    if let Some(position) = position.as_deref_mut() {
+        position.advance(at.machine, since.is_none(), &live);
+    }
+    Ok(tally)
+}
+
+impl Position {
+    /// Since when to look; `None` for the whole window.
+    fn since(&self, machine: Timestamp) -> Option<Timestamp> {
+        let is_fresh = self.last_window.is_some_and(|at| at.plus(WINDOW_EVERY) > machine);
+        // A clock that was put back makes every position a guess.
+        self.last.filter(|last| is_fresh && *last <= machine)
+    }
+
+    fn advance(&mut self, machine: Timestamp, was_window: bool, live: &[StoredRule]) {
+        self.last = Some(machine);
+        if was_window {
+            self.last_window = Some(machine);
+        }
+        self.rules = live.iter().map(|rule| (rule.id, (rule.version, rule.live_since))).collect();
+    }
+}
+
+fn find(
+    conn: &mut crate::db::Conn,
+    store: &Store,
+    live: &[StoredRule],
+    at: Instants,
+    since: Option<Timestamp>,
+    known: &HashMap<RuleId, (i32, Option<Timestamp>)>,
+) -> Result<BTreeSet<CustomerId>, DbError> {
+    let mut due = BTreeSet::new();
+    let changed = since.map(|since| since.minus(STRAGGLERS));
+    for rule in live {
+        let is_known = known.get(&rule.id) == Some(&(rule.version, rule.live_since));
+        match since.zip(changed).filter(|_| is_known) {
+            Some((since, changed)) => {
+                due.extend(store::due(conn, rule, at.now, Reach::DueSince(since))?);
+                due.extend(store::due(conn, rule, at.now, Reach::ChangedSince(changed))?);
+            }
+            None => due.extend(store::due(conn, rule, at.now, Reach::Window)?),
+        }
+    }
+    match changed {
+        Some(changed) => due.extend(store::changed_while_enrolled(conn, store.id, changed)?),
+        None => due.extend(store::bought_while_enrolled(conn, store.id)?),
+    }
+    due.extend(store::waited_long_enough(conn, store.id, live, at.now)?);
+    Ok(due)
+}
+
+/// A rule that went live again has its held messages looked at now, not at the end of their hour.
+fn release(
+    db: &Db,
+    store: &Store,
+    live: &[StoredRule],
+    at: Instants,
+    known: &HashMap<RuleId, (i32, Option<Timestamp>)>,
+) -> Result<(), DbError> {
+    let resumed: Vec<&StoredRule> = live
+        .iter()
+        .filter(|rule| known.get(&rule.id) != Some(&(rule.version, rule.live_since)))
+        .collect();
+    if resumed.is_empty() {
+        return Ok(());
+    }
+    let is_held = db.read_here(|conn| -> Result<_, DbError> {
+        let ids: Vec<RuleId> = resumed.iter().map(|rule| rule.id).collect();
+        Ok(outbox::store::has_paused(conn, store.id, &ids, at.now)?)
+    })?;
+    if is_held {
+        db.write_here(|conn| -> Result<_, DbError> {
+            for rule in resumed {
+                outbox::store::release_paused(conn, store.id, rule.id, at.now)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,438 @@
+//! SQL of a pass: who is due, and the writing of what was decided.
+
+use std::collections::BTreeSet;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+
+use super::decide::{Action, Entry, Pass};
+use super::episode::window;
+use crate::db::Conn;
+use crate::db::schema::{assignments, enrolments};
+use crate::each_backend;
+use crate::ledger::{
+    self, EnrolmentStatus, Facts, Instants, NewDecision, NewEnrolment, Outcome, Reason,
+};
+use crate::outbox::{self, MessageStatus, NewMessage, Tally};
+use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
+use crate::rules::{StoredRule, TriggerKind};
+use crate::situation::Arm;
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = BigInt)]
+    customer_id: CustomerId,
+}
+
+/// Which of the customers whose moment lies in a rule's window a pass looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them.
+    Window,
+    /// Those who fell due after this instant.
+    DueSince(Timestamp),
+    /// Those whose rollup changed at or after this instant of the real clock.
+    ChangedSince(Timestamp),
+}
+
+/// Customers for whom `rule` is due by state and has no enrolment for the episode.
+///
+/// An index range over the moment, or over the time of change: its cost follows what is due, not how many
+/// customers there are. What it returns is asked again, under lock, with all that it leaves out.
+pub fn due(
+    conn: &mut Conn,
+    rule: &StoredRule,
+    now: Timestamp,
+    reach: Reach,
+) -> QueryResult<Vec<CustomerId>> {
+    let trigger = &rule.rule.trigger;
+    let live_since = rule.live_since.unwrap_or(now);
+    let live_since = rule.rule.include_past.map_or(live_since, |past| live_since.minus(past));
+    let mut after = now.minus(window(rule)).max(live_since);
+    if let Reach::DueSince(since) = reach {
+        after = after.max(since);
+    }
+    // In times of the moment, which is what the index is over.
+    let (after, until) = (after.minus(trigger.kind.after()), now.minus(trigger.kind.after()));
+    if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
+        return due_in_segment(conn, rule, segment, after, until);
+    }
+    let (moment, start, more) = match &trigger.kind {
+        TriggerKind::VisitedWithoutBuying { .. } => (
+            "last_seen_at",
+            "r.visit_started_at",
+            "AND (r.last_placed_at IS NULL OR r.last_placed_at < r.visit_started_at)",
+        ),
+        TriggerKind::CartAbandoned { .. } => ("cart_updated_at", "r.cart_started_at", ""),
+        TriggerKind::CheckoutAbandoned { .. } => ("checkout_started_at", "r.cart_started_at", ""),
+        // Once in a life: whatever the episode.
+        TriggerKind::FirstOrder { .. } => ("first_order_at", "0", ""),
+        _ => ("last_order_at", "r.last_order_at", ""),
+    };
+    let (changed, bound) = match reach {
+        Reach::ChangedSince(at) => ("AND r.changed_at >= $5", Some(at)),
+        _ => ("AND $5 IS NULL", None),
+    };
+    let sql = format!(
+        "SELECT r.customer_id FROM rollups r WHERE r.store_id = $1 AND r.{moment} > $2 AND r.{moment} <= $3 {more} \
+         AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = r.customer_id AND e.rule_id = $4 \
+         AND e.episode <= r.{moment} AND e.episode_until >= {start}) {changed}"
+    );
+    let sql = sql.replace("AND $5 IS NULL", "AND CAST($5 AS BIGINT) IS NULL");
+    let found: Vec<Id> = diesel::sql_query(sql)
+        .bind::<BigInt, _>(rule.store)
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(until)
+        .bind::<BigInt, _>(rule.id)
+        .bind::<Nullable<BigInt>, _>(bound)
+        .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+fn due_in_segment(
+    conn: &mut Conn,
+    rule: &StoredRule,
+    segment: &str,
+    after: Timestamp,
+    until: Timestamp,
+) -> QueryResult<Vec<CustomerId>> {
+    let found: Vec<Id> = diesel::sql_query(
+        "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 AND s.segment = $2 \
+         AND s.segment_since > $3 AND s.segment_since <= $4 \
+         AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $5 \
+         AND e.episode <= s.segment_since AND e.episode_until >= s.segment_since)",
+    )
+    .bind::<BigInt, _>(rule.store)
+    .bind::<diesel::sql_types::Text, _>(segment)
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(until)
+    .bind::<BigInt, _>(rule.id)
+    .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+/// Customers with an enrolment that can still lead to a message, whose rollup changed at or after `since`: what
+/// they did may end it or go on with it.
+pub fn changed_while_enrolled(
+    conn: &mut Conn,
+    store: StoreId,
+    since: Timestamp,
+) -> QueryResult<Vec<CustomerId>> {
+    let found: Vec<Id> = diesel::sql_query(
+        "SELECT r.customer_id FROM rollups r WHERE r.store_id = $1 AND r.changed_at >= $2 \
+         AND EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = r.customer_id \
+         AND e.status IN ('active', 'waiting'))",
+    )
+    .bind::<BigInt, _>(store)
+    .bind::<BigInt, _>(since)
+    .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+/// Customers whose open enrolment an order ended, by state: what a process that has just started looks at once.
+pub fn bought_while_enrolled(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<CustomerId>> {
+    let found: Vec<Id> = diesel::sql_query(
+        "SELECT DISTINCT e.customer_id FROM enrolments e JOIN rollups r ON r.customer_id = e.customer_id \
+         WHERE e.store_id = $1 AND e.status IN ('active', 'waiting') AND r.last_placed_at > e.stops_after",
+    )
+    .bind::<BigInt, _>(store)
+    .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+/// Customers in whose waiting enrolments a stronger rule should have spoken by now.
+pub fn waited_long_enough(
+    conn: &mut Conn,
+    store: StoreId,
+    rules: &[StoredRule],
+    now: Timestamp,
+) -> QueryResult<Vec<CustomerId>> {
+    let ids: Vec<RuleId> = rules.iter().map(|rule| rule.id).collect();
+    enrolments::table
+        .filter(enrolments::store_id.eq(store))
+        .filter(enrolments::status.eq(EnrolmentStatus::Waiting))
+        .filter(enrolments::retry_at.le(now))
+        .filter(enrolments::rule_id.eq_any(ids))
+        .select(enrolments::customer_id)
+        .load(conn)
+}
+
+/// Writes what was decided about some customers, whose rows are locked. Returns what was written.
+///
+/// Where another planner has an episode already, nothing of that customer's entry is written.
+pub fn write(
+    conn: &mut Conn,
+    pass: &Pass,
+    at: Instants,
+    decided: Vec<(CustomerId, Vec<Action>)>,
+) -> QueryResult<Tally> {
+    let mut writing = Writing::new(pass, at);
+    for (customer, actions) in decided {
+        for action in actions {
+            writing.take(conn, customer, action)?;
+        }
+    }
+    writing.finish(conn)
+}
+
+/// Rows that are written together at the end, since most of a busy pass is new enrolments.
+struct Writing<'w> {
+    pass: &'w Pass<'w>,
+    at: Instants,
+    tally: Tally,
+    enrolments: Vec<NewEnrolment>,
+    messages: Vec<NewMessage>,
+    decisions: Vec<NewDecision>,
+    arms: Vec<(CustomerId, String, Arm)>,
+}
+
+impl<'w> Writing<'w> {
+    fn new(pass: &'w Pass<'w>, at: Instants) -> Self {
+        Self {
+            pass,
+            at,
+            tally: Tally::default(),
+            enrolments: Vec::new(),
+            messages: Vec::new(),
+            decisions: Vec::new(),
+            arms: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, conn: &mut Conn, customer: CustomerId, action: Action) -> QueryResult<()> {
+        match action {
+            Action::Assign { experiment, arm } => self.arms.push((customer, experiment, arm)),
+            Action::Enrol { entry, from } => {
+                let new =
+                    self.enter(conn, customer, &entry, EnrolmentStatus::Active, None, None)?;
+                let Some(enrolment) = new else { return Ok(()) };
+                self.plan_steps(customer, enrolment, &entry, from);
+                self.decide(customer, Some(enrolment), &entry, Outcome::Enrolled, None);
+            }
+            Action::Wait { entry, retry_at } => {
+                let status = EnrolmentStatus::Waiting;
+                let new = self.enter(conn, customer, &entry, status, None, Some(retry_at))?;
+                self.decide(customer, new, &entry, Outcome::Deferred, Some(Reason::Outranked));
+            }
+            Action::Refuse { entry, status, outcome, reason } => {
+                let new = self.enter(conn, customer, &entry, status, Some(reason), None)?;
+                if new.is_some() {
+                    self.decide(customer, new, &entry, outcome, Some(reason));
+                }
+            }
+            Action::WaitOn { enrolment, retry_at } => {
+                diesel::update(enrolments::table)
+                    .filter(enrolments::customer_id.eq(customer))
+                    .filter(enrolments::id.eq(enrolment))
+                    .filter(enrolments::status.eq(EnrolmentStatus::Waiting))
+                    .set(enrolments::retry_at.eq(retry_at))
+                    .execute(conn)?;
+            }
+            Action::Stop { rule, enrolment, from, reason, facts } => {
+                self.stop(conn, customer, rule, enrolment, from, reason, facts)?;
+            }
+            Action::Stretch { rule, enrolment, until, due_at } => {
+                self.stretch(conn, customer, rule, enrolment, until, due_at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A new row, or the answer to one that waited; `None` when another planner gave it meanwhile.
+    fn enter(
+        &mut self,
+        conn: &mut Conn,
+        customer: CustomerId,
+        entry: &Entry,
+        status: EnrolmentStatus,
+        reason: Option<Reason>,
+        retry_at: Option<Timestamp>,
+    ) -> QueryResult<Option<EnrolmentId>> {
+        let entered = matches!(status, EnrolmentStatus::Active | EnrolmentStatus::HeldOut);
+        let enrolled_at = entered.then_some(self.at.now);
+        if let Some(id) = entry.waiting {
+            let change = ledger::store::Change { status, reason, enrolled_at, retry_at };
+            let from = EnrolmentStatus::Waiting;
+            let is_ours = ledger::store::change(conn, customer, id, from, &change)?;
+            return Ok(is_ours.then_some(id));
+        }
+        let rule = &self.pass.rules[entry.rule];
+        let id = EnrolmentId(self.at.new_id());
+        self.enrolments.push(NewEnrolment {
+            customer_id: customer,
+            id,
+            store_id: rule.store,
+            rule_id: rule.id,
+            rule_version: rule.version,
+            episode: entry.episode,
+            episode_until: entry.episode_until,
+            order_id: entry.order_id.clone(),
+            due_at: entry.due_at,
+            useful_until: entry.useful_until,
+            status,
+            reason,
+            stops_after: entry.stops_after,
+            created_at: self.at.now,
+            enrolled_at,
+            retry_at,
+        });
+        Ok(Some(id))
+    }
+
+    /// All steps at once, so that the operator sees what is planned; each is judged again at the door.
+    fn plan_steps(
+        &mut self,
+        customer: CustomerId,
+        enrolment: EnrolmentId,
+        entry: &Entry,
+        from: Timestamp,
+    ) {
+        let rule = &self.pass.rules[entry.rule];
+        let mut planned_for = from;
+        for (index, step) in rule.rule.steps.iter().enumerate() {
+            planned_for = planned_for.plus(step.wait);
+            self.messages.push(NewMessage {
+                customer_id: customer,
+                id: MessageId(self.at.new_id()),
+                store_id: rule.store,
+                rule_id: rule.id,
+                rule_version: rule.version,
+                enrolment_id: enrolment,
+                step: index as i32 + 1,
+                class: rule.rule.class,
+                status: MessageStatus::Scheduled,
+                scheduled_at: planned_for,
+                useful_until: planned_for.plus(rule.rule.trigger.useful_for),
+                planned_for,
+                attempts: 0,
+            });
+        }
+    }
+
+    fn stop(
+        &mut self,
+        conn: &mut Conn,
+        customer: CustomerId,
+        rule: usize,
+        enrolment: EnrolmentId,
+        from: EnrolmentStatus,
+        reason: Reason,
+        facts: Facts,
+    ) -> QueryResult<()> {
+        let is_ours = match from {
+            EnrolmentStatus::Waiting => {
+                let change = ledger::store::Change {
+                    status: EnrolmentStatus::Stopped,
+                    reason: Some(reason),
+                    enrolled_at: None,
+                    retry_at: None,
+                };
+                ledger::store::change(conn, customer, enrolment, from, &change)?
+            }
+            _ => {
+                let status = EnrolmentStatus::Stopped;
+                ledger::store::end(conn, customer, enrolment, status, Some(reason))?
+            }
+        };
+        if is_ours {
+            let steps = outbox::store::cancel(conn, customer, enrolment, reason)?;
+            let facts = facts.with("cancelled_steps", steps);
+            let rule = &self.pass.rules[rule];
+            self.record(customer, rule.id, Some(enrolment), Outcome::Stopped, Some(reason), facts);
+        }
+        Ok(())
+    }
+
+    fn stretch(
+        &mut self,
+        conn: &mut Conn,
+        customer: CustomerId,
+        rule: usize,
+        enrolment: EnrolmentId,
+        until: Timestamp,
+        due_at: Timestamp,
+    ) -> QueryResult<()> {
+        let rule = &self.pass.rules[rule].rule;
+        let useful_for = rule.trigger.useful_for;
+        let useful_until = due_at.plus(useful_for);
+        ledger::store::stretch(conn, customer, enrolment, until, due_at, useful_until)?;
+        let mut planned_for = due_at;
+        for message in outbox::store::of_enrolment(conn, customer, enrolment)? {
+            let wait = rule.steps.get(message.step as usize - 1).map(|step| step.wait);
+            planned_for = planned_for.plus(wait.unwrap_or(crate::primitives::Delay::ZERO));
+            if planned_for > message.planned_for {
+                let scheduled_at = planned_for.max(message.scheduled_at);
+                let useful_until = planned_for.plus(useful_for).max(message.useful_until);
+                outbox::store::replan(conn, &message, scheduled_at, planned_for, useful_until)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &mut self,
+        customer: CustomerId,
+        enrolment: Option<EnrolmentId>,
+        entry: &Entry,
+        outcome: Outcome,
+        reason: Option<Reason>,
+    ) {
+        let rule = self.pass.rules[entry.rule].id;
+        self.record(customer, rule, enrolment, outcome, reason, entry.facts.clone());
+    }
+
+    fn record(
+        &mut self,
+        customer: CustomerId,
+        rule: RuleId,
+        enrolment: Option<EnrolmentId>,
+        outcome: Outcome,
+        reason: Option<Reason>,
+        facts: Facts,
+    ) {
+        self.decisions.push(NewDecision {
+            customer,
+            store: self.pass.store.id,
+            at: self.at.now,
+            rule,
+            enrolment,
+            step: None,
+            outcome,
+            reason,
+            facts,
+            message: None,
+        });
+    }
+
+    fn finish(mut self, conn: &mut Conn) -> QueryResult<Tally> {
+        let new: BTreeSet<EnrolmentId> = self.enrolments.iter().map(|e| e.id).collect();
+        let written = ledger::store::enrol(conn, &self.enrolments)?;
+        let was_lost = |id: &EnrolmentId| new.contains(id) && !written.contains(id);
+        self.messages.retain(|message| !was_lost(&message.enrolment_id));
+        self.decisions.retain(|decision| !decision.enrolment.as_ref().is_some_and(was_lost));
+        outbox::store::plan(conn, &self.messages)?;
+        for decision in &self.decisions {
+            self.tally.count(decision.outcome);
+        }
+        let at = self.at;
+        ledger::store::record(conn, &self.decisions, || at.new_id())?;
+        for part in self.arms.chunks(1_000) {
+            let rows: Vec<_> = part
+                .iter()
+                .map(|(customer, experiment, arm)| {
+                    (
+                        assignments::customer_id.eq(*customer),
+                        assignments::experiment.eq(experiment.as_str()),
+                        assignments::arm.eq(*arm),
+                        assignments::assigned_at.eq(at.now),
+                    )
+                })
+                .collect();
+            each_backend!(&mut *conn, c => diesel::insert_into(assignments::table)
+                .values(rows)
+                .on_conflict_do_nothing()
+                .execute(c))?;
+        }
+        Ok(self.tally)
+    }
+}

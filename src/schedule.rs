@@ -1,0 +1,215 @@
+//! The scheduler: ticks in fixed intervals, each of which only wakes a run. A tick carries no information.
+//!
+//! Runs never overlap themselves, are tracked, and end when the process is told to stop: what is in the air is
+//! finished, nothing new is begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::db::{Db, DbError};
+use crate::outbox::worker::{self, Clocks, PostOffice};
+use crate::planner::{self, Positions};
+use crate::scoring;
+use crate::stores::{self, Store};
+
+/// Whether a store should be scored anew is asked this often.
+const SCORING_TICK: Duration = Duration::from_secs(60);
+
+/// What the scheduler runs, and the guards that keep each run single.
+struct Runs {
+    office: Arc<PostOffice>,
+    clocks: Clocks,
+    stopping: CancellationToken,
+    positions: Arc<Mutex<Positions>>,
+    sending: Mutex<()>,
+    scoring: Mutex<()>,
+}
+
+/// A running scheduler. Dropping it stops nothing: the token does.
+pub struct Runner {
+    scheduler: JobScheduler,
+}
+
+impl Runner {
+    /// Starts planning and sending every `tick`, and scoring when a store's day changes. The runs are tasks of
+    /// `tasks`; `stopping` ends them after what they are at.
+    ///
+    /// # Errors
+    /// The scheduler cannot start; or the database fails while the work of dead predecessors is settled.
+    pub async fn start(
+        office: PostOffice,
+        tick: Duration,
+        tasks: &TaskTracker,
+        stopping: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        let runs = Arc::new(Runs {
+            office: Arc::new(office),
+            clocks: Clocks::system(),
+            stopping: stopping.clone(),
+            positions: Arc::default(),
+            sending: Mutex::new(()),
+            scoring: Mutex::new(()),
+        });
+        let scheduler = JobScheduler::new().await?;
+        let every = |interval: Duration, run: fn(Arc<Runs>) -> RunFuture| {
+            let (runs, tasks) = (runs.clone(), tasks.clone());
+            Job::new_repeated_async(interval, move |_, _| {
+                let (runs, tasks) = (runs.clone(), tasks.clone());
+                Box::pin(async move {
+                    // After the stop the scheduler may still tick once.
+                    if !runs.stopping.is_cancelled() {
+                        tasks.spawn(run(runs));
+                    }
+                })
+            })
+        };
+        scheduler.add(every(tick, |runs| Box::pin(runs.plan_and_send()))?).await?;
+        scheduler.add(every(SCORING_TICK, |runs| Box::pin(runs.score()))?).await?;
+        scheduler.start().await?;
+        // At once, not a tick later: a restart should not be felt.
+        tasks.spawn({
+            let runs = runs.clone();
+            async move {
+                runs.clone().score().await;
+                runs.plan_and_send().await;
+            }
+        });
+        Ok(Self { scheduler })
+    }
+
+    /// Ends the ticking. Runs under way end by the token and are waited for through the tracker.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::warn!(%error, "the scheduler did not stop");
+        }
+    }
+}
+
+type RunFuture = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler cannot start")]
+pub struct StartError(#[from] JobSchedulerError);
+
+impl Runs {
+    async fn plan_and_send(self: Arc<Self>) {
+        let stores = match self.stores().await {
+            Ok(stores) => stores,
+            Err(error) => return tracing::error!(%error, "the stores could not be read"),
+        };
+        for store in &stores {
+            self.plan(store).await;
+        }
+        // Sending may take longer than a tick; planning goes on meanwhile.
+        let Ok(_single) = self.sending.try_lock() else { return };
+        self.office.metrics.passes.with_label_values(&["send"]).inc();
+        for store in stores {
+            self.send(store).await;
+        }
+    }
+
+    async fn stores(&self) -> Result<Vec<Arc<Store>>, DbError> {
+        let all = self.office.db.read(|conn| stores::store::all(conn).map_err(DbError::from));
+        Ok(all.await?.into_iter().map(Arc::new).collect())
+    }
+
+    async fn plan(&self, store: &Arc<Store>) {
+        let Ok(mut positions) = self.positions.clone().try_lock_owned() else { return };
+        if self.stopping.is_cancelled() {
+            return;
+        }
+        self.office.metrics.passes.with_label_values(&["plan"]).inc();
+        let (db, secret, store) =
+            (self.office.db.clone(), self.office.secret.clone(), store.clone());
+        let (clocks, id) = (self.clocks, store.id);
+        let work =
+            move || planner::pass(&db, &store, &secret, clocks.instants(), Some(&mut positions));
+        match on_blocking_thread(work).await {
+            Ok(tally) if tally.considered > 0 => {
+                tracing::info!(store = %id, ?tally, "planned");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(store = %id, error = %chain(&error), "a pass failed"),
+        }
+    }
+
+    async fn send(&self, store: Arc<Store>) {
+        let id = store.id;
+        let (db, lost_of, clocks) = (self.office.db.clone(), store.clone(), self.clocks);
+        let lost =
+            on_blocking_thread(move || worker::settle_lost(&db, &lost_of, clocks.instants()));
+        match lost.await {
+            Ok(tally) if tally.in_doubt > 0 => tracing::warn!(
+                store = %id, messages = tally.in_doubt, "messages of a dead sender were found: see those in doubt"
+            ),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(store = %id, error = %chain(&error), "lost messages were not settled")
+            }
+        }
+        match worker::deliver_due(&self.office, &store, self.clocks, &self.stopping).await {
+            Ok(tally) if tally != Default::default() => tracing::info!(store = %id, ?tally, "sent"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(store = %id, error = %chain(&error), "sending failed"),
+        }
+    }
+
+    async fn score(self: Arc<Self>) {
+        let Ok(_single) = self.scoring.try_lock() else { return };
+        let stores = match self.stores().await {
+            Ok(stores) => stores,
+            Err(error) => return tracing::error!(%error, "the stores could not be read"),
+        };
+        for store in stores {
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            let (db, id, now) = (self.office.db.clone(), store.id, self.clocks.instants().now);
+            let work = move || score_if_due(&db, &store, now);
+            match on_blocking_thread(work).await {
+                Ok(false) => {}
+                // Whoever entered a segment did so at the run's time, which the planner may have passed already.
+                Ok(true) => {
+                    self.office.metrics.passes.with_label_values(&["score"]).inc();
+                    self.positions.lock().await.forget(id);
+                }
+                Err(error) => {
+                    tracing::error!(store = %id, error = %chain(&*error), "scoring failed")
+                }
+            }
+        }
+    }
+}
+
+fn score_if_due(
+    db: &Db,
+    store: &Store,
+    now: crate::primitives::Timestamp,
+) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    let is_due = db.read_here(|conn| scoring::run::due(conn, store, now).map_err(DbError::from))?;
+    if is_due {
+        scoring::score_store(db, store, now)?;
+    }
+    Ok(is_due)
+}
+
+/// A panic in there ends the run, not the scheduler.
+async fn on_blocking_thread<T, E>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(DbError::BrokenOff.into()))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

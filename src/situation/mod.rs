@@ -1,0 +1,88 @@
+//! What is known of one customer when something is decided about them, loaded for many at once.
+//!
+//! Knows facts, not rules: planner and outbox judge by it, each for itself.
+
+#[cfg(test)]
+pub mod samples;
+pub mod store;
+
+pub use crate::customers::ConsentState;
+use crate::ledger::Enrolment;
+use crate::primitives::{CustomerId, EmailAddress, Timestamp, Zone};
+use crate::rules::condition::Subject;
+use crate::text_enum;
+
+text_enum! {
+    /// Which part of an experiment a customer is in.
+    pub enum Arm {
+        Treatment = "treatment",
+        Holdout = "holdout",
+    }
+}
+
+/// Whether somebody may be written to at all, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    pub address: Option<EmailAddress>,
+    pub consent: ConsentState,
+    /// The address is on the suppression list.
+    pub suppressed: bool,
+    /// The customer's own, else the store's.
+    pub zone: Zone,
+}
+
+/// All that a decision about one customer may depend on, but for the rules, the settings and `now`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Situation {
+    pub customer: CustomerId,
+    /// The strongest name the customer is known by: what experiments are drawn from, so that a replay draws alike.
+    pub identity: String,
+    pub standing: Standing,
+    pub moments: Moments,
+    /// What audiences are asked of.
+    pub subject: Subject,
+    pub enrolments: Vec<Enrolment>,
+    /// Experiment and arm, drawn before.
+    pub arms: Vec<(String, Arm)>,
+}
+
+/// The times a rule can count from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Moments {
+    pub visit: Option<VisitMoment>,
+    pub visits_count: i32,
+    /// The open basket last touched, and the one whose checkout was.
+    pub cart: Option<BasketMoment>,
+    pub checkout: Option<BasketMoment>,
+    /// All open baskets: when each began and was last touched.
+    pub open_baskets: Vec<(Timestamp, Timestamp)>,
+    pub first_order: Option<OrderMoment>,
+    pub last_order: Option<OrderMoment>,
+    /// Any order placed, counting or not: it closes visits and baskets and stops steps.
+    pub last_placed_at: Option<Timestamp>,
+    /// Segment, and since when.
+    pub segment: Option<(String, Timestamp)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisitMoment {
+    pub started_at: Timestamp,
+    pub last_seen_at: Timestamp,
+    pub product_views: i32,
+    pub floor: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct BasketMoment {
+    pub started_at: Timestamp,
+    /// The last change of the cart, or the last word of its checkout.
+    pub at: Timestamp,
+    pub floor: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderMoment {
+    pub order_id: Option<String>,
+    pub at: Timestamp,
+    pub floor: Option<Timestamp>,
+}

@@ -1,0 +1,307 @@
+//! Loads situations: a fixed number of queries, however many customers.
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::prelude::*;
+
+use super::{
+    Arm, BasketMoment, ConsentState, Moments, OrderMoment, Situation, Standing, VisitMoment,
+};
+use crate::customers::State;
+use crate::db::Conn;
+use crate::db::schema::{assignments, customers, orders, rollups, scores, suppressions};
+use crate::ledger::{self, Enrolment};
+use crate::primitives::{CustomerId, EmailAddress, StoreId, Timestamp};
+use crate::rules::condition::Subject;
+use crate::stores::Store;
+
+/// A batch that stays far below SQLite's 32,766 parameters and keeps a transaction short.
+pub const BATCH: usize = 300;
+
+#[derive(HasQuery)]
+#[diesel(table_name = customers)]
+struct CustomerRow {
+    id: CustomerId,
+    external_id: Option<String>,
+    email: Option<EmailAddress>,
+    email_key: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    country: Option<String>,
+    city: Option<String>,
+    tags: String,
+    consent: ConsentState,
+}
+
+#[derive(HasQuery)]
+#[diesel(table_name = rollups)]
+struct RollupRow {
+    customer_id: CustomerId,
+    last_seen_at: Option<Timestamp>,
+    visits_count: i32,
+    page_views: i32,
+    product_views: i32,
+    carts_count: i32,
+    checkouts_count: i32,
+    visit_started_at: Option<Timestamp>,
+    visit_product_views: i32,
+    cart_started_at: Option<Timestamp>,
+    cart_updated_at: Option<Timestamp>,
+    cart_value: Option<i64>,
+    checkout_started_at: Option<Timestamp>,
+    orders_count: i32,
+    order_days: i32,
+    spent: i64,
+    foreign_orders: i32,
+    first_order_at: Option<Timestamp>,
+    last_order_at: Option<Timestamp>,
+    last_placed_at: Option<Timestamp>,
+    state: String,
+}
+
+#[derive(HasQuery)]
+#[diesel(table_name = scores)]
+struct ScoreRow {
+    customer_id: CustomerId,
+    r: i16,
+    f: i16,
+    m: i16,
+    segment: String,
+    segment_since: Timestamp,
+    p_alive: Option<f64>,
+    expected_orders_90d: Option<f64>,
+    value_at_risk: Option<i64>,
+}
+
+/// Makes others wait who want to change or judge these customers, until the transaction ends.
+///
+/// Rows are locked in order of their ids, so that two who lock never wait for each other in a circle. SQLite's
+/// write transaction already shuts out every other writer.
+pub fn lock(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<()> {
+    if let Conn::Postgres(pg) = conn {
+        for part in ids.chunks(10_000) {
+            rollups::table
+                .filter(rollups::customer_id.eq_any(part))
+                .order(rollups::customer_id)
+                .select(rollups::customer_id)
+                .for_update()
+                .load::<CustomerId>(pg)?;
+        }
+    }
+    Ok(())
+}
+
+/// The situations of `ids`, in their order; whoever was merged into another, or erased, is left out.
+pub fn load(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<Vec<Situation>> {
+    let mut found = Vec::with_capacity(ids.len());
+    for part in ids.chunks(BATCH) {
+        found.extend(load_part(conn, store, part)?);
+    }
+    Ok(found)
+}
+
+fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<Vec<Situation>> {
+    let people: Vec<CustomerRow> = CustomerRow::query()
+        .filter(customers::id.eq_any(ids))
+        .filter(customers::store_id.eq(store.id))
+        .filter(customers::merged_into.is_null())
+        .filter(customers::erased_at.is_null())
+        .get_results(conn)?;
+    let mut people = by(people, |row| row.id);
+    let rows = RollupRow::query().filter(rollups::customer_id.eq_any(ids)).get_results(conn)?;
+    let mut rollups = by(rows, |row: &RollupRow| row.customer_id);
+    let rows = ScoreRow::query().filter(scores::customer_id.eq_any(ids)).get_results(conn)?;
+    let mut scores = by(rows, |row: &ScoreRow| row.customer_id);
+    let keys: Vec<&String> = people.values().filter_map(|row| row.email_key.as_ref()).collect();
+    let suppressed = suppressed(conn, store.id, &keys)?;
+    let with_orders: Vec<CustomerId> =
+        rollups.values().filter(|r| r.first_order_at.is_some()).map(|r| r.customer_id).collect();
+    let order_ids = order_ids(conn, &with_orders)?;
+    let mut enrolments: HashMap<CustomerId, Vec<Enrolment>> = HashMap::new();
+    for enrolment in ledger::store::enrolments_of(conn, ids)? {
+        enrolments.entry(enrolment.customer_id).or_default().push(enrolment);
+    }
+    let mut arms: HashMap<CustomerId, Vec<(String, Arm)>> = HashMap::new();
+    let drawn: Vec<(CustomerId, String, Arm)> = assignments::table
+        .filter(assignments::customer_id.eq_any(ids))
+        .select((assignments::customer_id, assignments::experiment, assignments::arm))
+        .load(conn)?;
+    for (customer, experiment, arm) in drawn {
+        arms.entry(customer).or_default().push((experiment, arm));
+    }
+
+    let situations = ids.iter().filter_map(|id| {
+        let person = people.remove(id)?;
+        let rollup = rollups.remove(id);
+        let score = scores.remove(id);
+        let is_suppressed = person.email_key.as_ref().is_some_and(|key| suppressed.contains(key));
+        Some(Situation {
+            customer: *id,
+            identity: identity(&person),
+            standing: standing(&person, is_suppressed, store),
+            moments: rollup.as_ref().map_or_else(Moments::default, |rollup| {
+                moments(rollup, score.as_ref(), &order_ids)
+            }),
+            subject: subject(&person, rollup.as_ref(), score.as_ref(), store),
+            enrolments: enrolments.remove(id).unwrap_or_default(),
+            arms: arms.remove(id).unwrap_or_default(),
+        })
+    });
+    Ok(situations.collect())
+}
+
+fn by<T>(rows: Vec<T>, id: impl Fn(&T) -> CustomerId) -> HashMap<CustomerId, T> {
+    rows.into_iter().map(|row| (id(&row), row)).collect()
+}
+
+/// Which of `email_keys` are on the store's suppression list.
+pub fn suppressed(
+    conn: &mut Conn,
+    store: StoreId,
+    email_keys: &[&String],
+) -> QueryResult<HashSet<String>> {
+    if email_keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found: Vec<String> = suppressions::table
+        .filter(suppressions::store_id.eq(store))
+        .filter(suppressions::email_key.eq_any(email_keys))
+        .select(suppressions::email_key)
+        .load(conn)?;
+    Ok(found.into_iter().collect())
+}
+
+/// The ids of first and last orders, by customer and time. Of two at one instant the smaller id stands for both.
+fn order_ids(
+    conn: &mut Conn,
+    ids: &[CustomerId],
+) -> QueryResult<HashMap<(CustomerId, Timestamp), String>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let first_or_last = orders::placed_at
+        .nullable()
+        .eq(rollups::first_order_at)
+        .or(orders::placed_at.nullable().eq(rollups::last_order_at));
+    let found: Vec<(CustomerId, Timestamp, String)> = orders::table
+        .inner_join(rollups::table.on(rollups::customer_id.eq(orders::customer_id)))
+        .filter(orders::customer_id.eq_any(ids))
+        .filter(orders::counts.eq(true))
+        .filter(first_or_last)
+        .order((orders::customer_id, orders::order_id.desc()))
+        .select((orders::customer_id, orders::placed_at, orders::order_id))
+        .load(conn)?;
+    Ok(found.into_iter().map(|(customer, at, id)| ((customer, at), id)).collect())
+}
+
+fn identity(person: &CustomerRow) -> String {
+    match (&person.external_id, &person.email_key) {
+        (Some(id), _) => format!("ext:{id}"),
+        (None, Some(key)) => format!("email:{key}"),
+        // Nobody without an address gets as far as an experiment.
+        (None, None) => format!("id:{}", person.id),
+    }
+}
+
+fn standing(person: &CustomerRow, suppressed: bool, store: &Store) -> Standing {
+    let own_zone = person.timezone.as_deref().and_then(|name| name.parse().ok());
+    Standing {
+        address: person.email.clone(),
+        consent: person.consent,
+        suppressed,
+        zone: own_zone.unwrap_or_else(|| store.timezone.clone()),
+    }
+}
+
+fn moments(
+    rollup: &RollupRow,
+    score: Option<&ScoreRow>,
+    order_ids: &HashMap<(CustomerId, Timestamp), String>,
+) -> Moments {
+    // A document changed by hand costs its floors, not the pass.
+    let state: State = serde_json::from_str(&rollup.state).unwrap_or_default();
+    let order = |at: Option<Timestamp>, floor| {
+        at.map(|at| OrderMoment {
+            order_id: order_ids.get(&(rollup.customer_id, at)).cloned(),
+            at,
+            floor,
+        })
+    };
+    let checkout = state
+        .baskets
+        .iter()
+        .filter(|b| b.checkout_started_at.is_some())
+        .max_by_key(|b| b.checkout_started_at);
+    let in_checkout = checkout.map(|b| b.started_at).or(rollup.cart_started_at);
+    Moments {
+        visit: rollup.visit_started_at.zip(rollup.last_seen_at).map(
+            |(started_at, last_seen_at)| VisitMoment {
+                started_at,
+                last_seen_at,
+                product_views: rollup.visit_product_views,
+                floor: state.floors.last_seen,
+            },
+        ),
+        visits_count: rollup.visits_count,
+        cart: rollup
+            .cart_started_at
+            .zip(rollup.cart_updated_at)
+            .map(|(started_at, at)| BasketMoment { started_at, at, floor: state.floors.cart }),
+        checkout: in_checkout
+            .zip(rollup.checkout_started_at)
+            .map(|(started_at, at)| BasketMoment { started_at, at, floor: state.floors.checkout }),
+        open_baskets: state
+            .baskets
+            .iter()
+            .map(|b| {
+                (
+                    b.started_at,
+                    b.checkout_started_at.map_or(b.updated_at, |at| at.max(b.updated_at)),
+                )
+            })
+            .collect(),
+        first_order: order(rollup.first_order_at, state.floors.first_order),
+        last_order: order(rollup.last_order_at, state.floors.last_order),
+        last_placed_at: rollup.last_placed_at,
+        segment: score.map(|score| (score.segment.clone(), score.segment_since)),
+    }
+}
+
+fn subject(
+    person: &CustomerRow,
+    rollup: Option<&RollupRow>,
+    score: Option<&ScoreRow>,
+    store: &Store,
+) -> Subject {
+    let count = |f: fn(&RollupRow) -> i32| Some(rollup.map_or(0, |rollup| i64::from(f(rollup))));
+    Subject {
+        orders_count: count(|r| r.orders_count),
+        foreign_orders: count(|r| r.foreign_orders),
+        order_days: count(|r| r.order_days),
+        spent: Some(rollup.map_or(0, |r| r.spent)),
+        first_order_at: rollup.and_then(|r| r.first_order_at),
+        last_order_at: rollup.and_then(|r| r.last_order_at),
+        last_seen_at: rollup.and_then(|r| r.last_seen_at),
+        visits_count: count(|r| r.visits_count),
+        page_views: count(|r| r.page_views),
+        product_views: count(|r| r.product_views),
+        carts_count: count(|r| r.carts_count),
+        checkouts_count: count(|r| r.checkouts_count),
+        cart_value: rollup.and_then(|r| r.cart_value),
+        segment: score.map(|s| s.segment.clone()),
+        r: score.map(|s| i64::from(s.r)),
+        f: score.map(|s| i64::from(s.f)),
+        m: score.map(|s| i64::from(s.m)),
+        p_alive: score.and_then(|s| s.p_alive),
+        expected_orders_90d: score.and_then(|s| s.expected_orders_90d),
+        value_at_risk: score.and_then(|s| s.value_at_risk),
+        country: person.country.clone(),
+        city: person.city.clone(),
+        locale: person.locale.clone(),
+        timezone: person.timezone.clone(),
+        tags: serde_json::from_str(&person.tags).unwrap_or_default(),
+        has_email: person.email.is_some(),
+        consent: Some(person.consent.to_string()),
+        ..Subject::unknown(&store.currency)
+    }
+}
