@@ -3,6 +3,7 @@
 mod support;
 
 mod journal;
+mod mail;
 mod rules;
 mod import;
 mod schema;
