@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::print::{self, Line};
+use super::document::print::{self, Line};
 use super::{Rule, RuleStatus, ShopDocument, StoredRule};
 use crate::stores::Store;
 

@@ -5,8 +5,6 @@ mod check;
 pub mod condition;
 mod difference;
 mod document;
-mod node;
-mod print;
 mod rule;
 #[cfg(test)]
 mod samples;

@@ -1,5 +1,6 @@
 //! Settings and rules: applied, changed, switched and exported, on both databases and through the program.
 
+use diesel::prelude::*;
 use homing::db::{Db, DbError};
 use homing::primitives::{Delay, StoreId, Timestamp};
 use homing::rules::{self, Applied, Rule, RuleStatus, ShopDocument, StoredRule};
@@ -178,6 +179,44 @@ on_both_backends! {
         apply(&test.db, &paused, test.now);
         assert_eq!(keys(&test.db, rules::store::all).len(), 5);
         assert_eq!(lines(&apply(&test.db, &paused, test.now)), Vec::<String>::new());
+    }
+
+    async fn two_who_apply_at_once_take_turns(test: TestDb) {
+        apply(&test.db, &document(EXAMPLE), test.now);
+        std::thread::scope(|scope| {
+            for n in 0..6 {
+                let (db, now) = (test.db.clone(), test.now);
+                scope.spawn(move || {
+                    let name = format!("name = \"Refill {n}\"");
+                    apply(&db, &edited("name = \"Time for a refill\"", &name), now);
+                });
+            }
+        });
+        let stored = rule(&test.db, "repurchase");
+        assert_eq!(stored.version, 7, "each of six changes made a version");
+        let all_read = (1..=7).all(|version| {
+            let found = test.db.read_here(|conn| rules::store::find_version(conn, stored.id, version).map_err(DbError::from));
+            found.unwrap().is_some()
+        });
+        assert!(all_read);
+    }
+
+    async fn another_zone_or_currency_asks_for_a_rebuild_once_there_are_facts(test: TestDb) {
+        let example = document(EXAMPLE);
+        assert!(!apply(&test.db, &example, test.now).needs_rebuild, "nothing is counted yet");
+        test.db.write_here(|conn| {
+            use homing::db::schema::fact_keys::dsl::{fact_keys, source, source_key, store_id};
+            let fact = (store_id.eq(STORE), source.eq("csv"), source_key.eq("1"));
+            diesel::insert_into(fact_keys).values(fact).execute(conn).map_err(DbError::from)
+        }).unwrap();
+        assert!(!apply(&test.db, &edited("priority = 40", "priority = 41"), test.now).needs_rebuild);
+        let moved = edited("timezone = \"Asia/Shanghai\"", "timezone = \"Europe/Berlin\"");
+        assert!(apply(&test.db, &moved, test.now).needs_rebuild);
+        assert!(!apply(&test.db, &moved, test.now).needs_rebuild, "said once");
+        let program = Program::on(&test);
+        program.write("shop.toml", EXAMPLE);
+        let said = program.run(&["apply", "shop.toml"]).stderr;
+        assert!(said.contains("run `homing rebuild`"), "{said}");
     }
 
     async fn stores_have_rules_of_their_own(test: TestDb) {

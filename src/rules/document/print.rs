@@ -4,9 +4,9 @@
 
 use std::fmt::Write;
 
-use super::document::{ShopDocument, defaults};
-use super::{Condition, Rule, Step, StopOn, Trigger, TriggerKind};
+use super::{ShopDocument, defaults};
 use crate::primitives::Delay;
+use crate::rules::{Condition, Rule, Step, StopOn, Trigger, TriggerKind};
 use crate::stores::{Details, Scoring, Sending};
 
 /// One `key = value` line; `usual` ones say what would hold without them.
@@ -40,7 +40,12 @@ impl ShopDocument {
         section(&mut text, "\n[sending]", &sending(&self.sending), true);
         section(&mut text, "\n[scoring]", &scoring(&self.scoring), true);
         for rule in &self.rules {
-            section(&mut text, "\n[[rule]]", &rule_lines(rule), false);
+            let mut lines = rule_lines(rule);
+            // The audience is the last of a rule's lines.
+            if let (Some(audience), Some(line)) = (&rule.audience, lines.last_mut()) {
+                line.value = in_rows(audience);
+            }
+            section(&mut text, "\n[[rule]]", &lines, false);
             for (n, step) in rule.steps.iter().enumerate() {
                 section(&mut text, "\n[[rule.step]]", &step_lines(step, n), false);
             }
@@ -163,6 +168,17 @@ fn trigger(trigger: &Trigger) -> String {
 
 fn audience(condition: &Condition) -> String {
     inline(&condition.to_json())
+}
+
+/// An audience with a line for each of the conditions that it joins.
+fn in_rows(condition: &Condition) -> String {
+    let (joint, parts) = match condition {
+        Condition::All(parts) => ("all", parts),
+        Condition::Any(parts) => ("any", parts),
+        _ => return audience(condition),
+    };
+    let rows: String = parts.iter().map(|part| format!("  {},\n", audience(part))).collect();
+    format!("{{ {joint} = [\n{rows}] }}")
 }
 
 /// A tree as an inline table. `field`, `op`, `value` keep the order in which they are said.

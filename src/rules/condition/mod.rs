@@ -3,16 +3,20 @@
 //! Every condition that exists is well typed: what cannot be asked is refused when it is read, not when a
 //! customer is due. What is not known of a customer answers no comparison, not even `ne`; only `is_set` sees it.
 
+mod subject;
+mod text;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
-use super::node::{Fields, Node, Problems, Value, is_plain};
-use crate::primitives::{Currency, Timestamp};
+use crate::primitives::Timestamp;
 use crate::scoring::{Segment, VisitorSegment};
 use crate::text_enum;
+
+use subject::Known;
+pub use subject::Subject;
 
 /// `all` / `any` / `not`, nested, over field comparisons.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,134 +168,6 @@ impl Field {
     }
 }
 
-// ---- Asking ----
-
-/// What is known of one customer when a condition is asked. Money in minor units of the store's currency.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Subject {
-    /// Of the store's currency's minor unit.
-    pub decimals: u32,
-    pub orders_count: Option<i64>,
-    /// Of these, orders in another currency: their money is in no sum.
-    pub foreign_orders: Option<i64>,
-    pub order_days: Option<i64>,
-    pub spent: Option<i64>,
-    pub first_order_at: Option<Timestamp>,
-    pub last_order_at: Option<Timestamp>,
-    pub last_seen_at: Option<Timestamp>,
-    pub visits_count: Option<i64>,
-    pub page_views: Option<i64>,
-    pub product_views: Option<i64>,
-    pub carts_count: Option<i64>,
-    pub checkouts_count: Option<i64>,
-    pub cart_value: Option<i64>,
-    pub segment: Option<String>,
-    pub r: Option<i64>,
-    pub f: Option<i64>,
-    pub m: Option<i64>,
-    pub p_alive: Option<f64>,
-    pub expected_orders_90d: Option<f64>,
-    pub value_at_risk: Option<i64>,
-    pub country: Option<String>,
-    pub city: Option<String>,
-    pub locale: Option<String>,
-    pub timezone: Option<String>,
-    pub tags: Vec<String>,
-    pub has_email: bool,
-    /// `none`, `granted` or `withdrawn`.
-    pub consent: Option<String>,
-}
-
-/// A field's value, where it is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Known<'s> {
-    Number(f64),
-    Text(&'s str),
-    Tags(&'s [String]),
-    Flag(bool),
-}
-
-impl Subject {
-    /// Somebody of whom nothing is known, in a store of this currency.
-    pub fn unknown(currency: &Currency) -> Self {
-        Self {
-            decimals: currency.decimals(),
-            orders_count: None,
-            foreign_orders: None,
-            order_days: None,
-            spent: None,
-            first_order_at: None,
-            last_order_at: None,
-            last_seen_at: None,
-            visits_count: None,
-            page_views: None,
-            product_views: None,
-            carts_count: None,
-            checkouts_count: None,
-            cart_value: None,
-            segment: None,
-            r: None,
-            f: None,
-            m: None,
-            p_alive: None,
-            expected_orders_90d: None,
-            value_at_risk: None,
-            country: None,
-            city: None,
-            locale: None,
-            timezone: None,
-            tags: Vec::new(),
-            has_email: false,
-            consent: None,
-        }
-    }
-
-    fn value(&self, field: Field, now: Timestamp) -> Option<Known<'_>> {
-        let count = |n: Option<i64>| n.map(|n| Known::Number(n as f64));
-        let money = |minor: Option<i64>| minor.map(|minor| Known::Number(self.major(minor)));
-        let days = |at: Option<Timestamp>| at.map(|at| Known::Number(now.days_since(at)));
-        match field {
-            Field::OrdersCount => count(self.orders_count),
-            Field::OrderDays => count(self.order_days),
-            Field::Spent => money(self.spent),
-            Field::AverageOrderValue => self.average_order_value().map(Known::Number),
-            Field::DaysSinceFirstOrder => days(self.first_order_at),
-            Field::DaysSinceLastOrder => days(self.last_order_at),
-            Field::DaysSinceLastVisit => days(self.last_seen_at),
-            Field::VisitsCount => count(self.visits_count),
-            Field::PageViews => count(self.page_views),
-            Field::ProductViews => count(self.product_views),
-            Field::CartsCount => count(self.carts_count),
-            Field::CheckoutsCount => count(self.checkouts_count),
-            Field::CartValue => money(self.cart_value),
-            Field::Segment => self.segment.as_deref().map(Known::Text),
-            Field::R => count(self.r),
-            Field::F => count(self.f),
-            Field::M => count(self.m),
-            Field::PAlive => self.p_alive.map(Known::Number),
-            Field::ExpectedOrders90d => self.expected_orders_90d.map(Known::Number),
-            Field::ValueAtRisk => money(self.value_at_risk),
-            Field::Country => self.country.as_deref().map(Known::Text),
-            Field::City => self.city.as_deref().map(Known::Text),
-            Field::Locale => self.locale.as_deref().map(Known::Text),
-            Field::Timezone => self.timezone.as_deref().map(Known::Text),
-            Field::Tags => (!self.tags.is_empty()).then_some(Known::Tags(&self.tags)),
-            Field::HasEmail => Some(Known::Flag(self.has_email)),
-            Field::Consent => self.consent.as_deref().map(Known::Text),
-        }
-    }
-
-    /// Correctly rounded, as the reading of a decimal is: 1999 minor units equal the `19.99` of a document.
-    fn major(&self, minor: i64) -> f64 {
-        minor as f64 / 10_f64.powi(self.decimals as i32)
-    }
-
-    fn average_order_value(&self) -> Option<f64> {
-        let own = self.orders_count? - self.foreign_orders.unwrap_or(0);
-        (own > 0).then_some(self.major(self.spent?) / own as f64)
-    }
-}
-
 impl Condition {
     /// Whether it holds for this customer at `now`.
     pub fn holds(&self, subject: &Subject, now: Timestamp) -> bool {
@@ -321,7 +197,7 @@ impl Condition {
         let value = |field| match subject.value(field, now) {
             None => serde_json::Value::Null,
             // Three digits are enough to explain, and more would only look exact.
-            Some(Known::Number(n)) => json_number((n * 1e3).round() / 1e3),
+            Some(Known::Number(n)) => text::json_number((n * 1e3).round() / 1e3),
             Some(Known::Text(text)) => json!(text),
             Some(Known::Tags(tags)) => json!(tags),
             Some(Known::Flag(flag)) => json!(flag),
@@ -389,222 +265,6 @@ impl Comparison {
 /// Texts are compared without case, and `zh_CN` is `zh-CN`: shops and browsers spell them as they like.
 fn folded(text: &str) -> String {
     text.trim().to_lowercase().replace('_', "-")
-}
-
-// ---- Reading ----
-
-impl Condition {
-    /// Reads `{ all = […] }`, `{ any = […] }`, `{ not = … }` or `{ field, op, value }`; reports what is wrong.
-    pub(super) fn read(node: &Node, place: &str, problems: &mut Problems) -> Option<Self> {
-        read_nested(node, place, 1, problems)
-    }
-}
-
-fn read_nested(
-    node: &Node,
-    place: &str,
-    depth: usize,
-    problems: &mut Problems,
-) -> Option<Condition> {
-    if depth > MAX_DEPTH {
-        problems.add(node.at, format!("{place} is nested deeper than {MAX_DEPTH}"));
-        return None;
-    }
-    let has = |key: &str| match &node.value {
-        Value::Table(entries) => entries.iter().any(|entry| entry.key == key),
-        _ => false,
-    };
-    let joint = ["all", "any", "not"].into_iter().find(|key| has(key));
-    let Some(joint) = joint else {
-        return Comparison::read(node, place, problems).map(Condition::Is);
-    };
-    let fields = Fields::open(node, place, &[joint], &[], problems)?;
-    if joint == "not" {
-        let part = read_nested(fields.get(joint)?, place, depth + 1, problems)?;
-        return Some(Condition::Not(Box::new(part)));
-    }
-    let items = fields.list(joint, problems)?;
-    if items.is_empty() {
-        problems.add(fields.at, format!("`{joint}` in {place} must hold at least one condition"));
-        return None;
-    }
-    let parts: Vec<Option<Condition>> =
-        items.iter().map(|item| read_nested(item, place, depth + 1, problems)).collect();
-    let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(if joint == "all" { Condition::All(parts) } else { Condition::Any(parts) })
-}
-
-impl Comparison {
-    fn read(node: &Node, place: &str, problems: &mut Problems) -> Option<Self> {
-        // A table with none of its keys is more likely a misspelt `all` than a comparison.
-        if let Value::Table(entries) = &node.value
-            && !entries.iter().any(|entry| matches!(entry.key.as_str(), "field" | "op" | "value"))
-        {
-            let found = entries.first().map_or_else(
-                || "is empty".to_owned(),
-                |entry| format!("has the unknown key `{}`", super::node::shorten(&entry.key)),
-            );
-            let at = entries.first().map_or(node.at, |entry| entry.at);
-            problems
-                .add(at, format!("{place} {found}; allowed: all, any, not, or field, op, value"));
-            return None;
-        }
-        let fields = Fields::open(node, place, &["field", "op", "value"], &[], problems)?;
-        fields.require("field", problems);
-        fields.require("op", problems);
-        let field: Option<Field> = fields.parsed("field", problems);
-        let op: Option<Op> = fields.parsed("op", problems);
-        let (field, op) = (field?, op?);
-        if !field.ops().contains(&op) {
-            let allowed = field.ops().iter().map(|op| op.as_str()).collect::<Vec<_>>().join(", ");
-            let at = fields.get("op").map_or(node.at, |op| op.at);
-            problems.add(
-                at,
-                format!("`{op}` cannot be asked of `{field}` in {place}; allowed: {allowed}"),
-            );
-            return None;
-        }
-        let operand = match (op, fields.get("value")) {
-            (Op::IsSet, None) => Operand::Flag(true),
-            (Op::IsSet, Some(Node { value: Value::Flag(flag), .. })) => Operand::Flag(*flag),
-            (Op::IsSet, Some(value)) => {
-                fields.refuse("value", value, "true or false", problems);
-                return None;
-            }
-            (_, None) => {
-                problems
-                    .add(node.at, format!("the condition on `{field}` in {place} has no `value`"));
-                return None;
-            }
-            (Op::In | Op::NotIn, Some(value)) => read_list(field, value, place, problems)?,
-            (_, Some(value)) => read_one(field, value, place, problems)?,
-        };
-        Some(Self { field, op, operand })
-    }
-}
-
-fn read_list(field: Field, node: &Node, place: &str, problems: &mut Problems) -> Option<Operand> {
-    let Value::List(items) = &node.value else {
-        let shown = node.shown();
-        problems.add(
-            node.at,
-            format!("`{field}` in {place} is compared with a list here, not {shown}"),
-        );
-        return None;
-    };
-    if items.is_empty() || items.len() > MAX_LIST {
-        problems.add(
-            node.at,
-            format!(
-                "the list for `{field}` in {place} must hold 1 to {MAX_LIST} values, not {}",
-                items.len()
-            ),
-        );
-        return None;
-    }
-    let read: Vec<Option<Operand>> =
-        items.iter().map(|item| read_one(field, item, place, problems)).collect();
-    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-    for operand in read {
-        match operand? {
-            Operand::Number(n) => numbers.push(n),
-            Operand::Text(text) => texts.push(text),
-            _ => return None,
-        }
-    }
-    Some(if texts.is_empty() { Operand::Numbers(numbers) } else { Operand::Texts(texts) })
-}
-
-fn read_one(field: Field, node: &Node, place: &str, problems: &mut Problems) -> Option<Operand> {
-    let within = |min: f64, max: f64| node.number().filter(|n| (min..=max).contains(n));
-    let range = |what: &str, min: f64, max: f64| {
-        if max >= 1e12 {
-            format!("{what} of at least {min}")
-        } else {
-            format!("{what} from {min} to {max}")
-        }
-    };
-    let (operand, wanted) = match (field.kind(), &node.value) {
-        (Kind::Whole { min, max }, _) => (
-            within(min, max).filter(|n| n.fract() == 0.0).map(Operand::Number),
-            range("a whole number", min, max),
-        ),
-        (Kind::Number { min, max }, _) => {
-            (within(min, max).map(Operand::Number), range("a number", min, max))
-        }
-        (Kind::Text | Kind::Tags, Value::Text(text)) => (
-            Some(text.trim())
-                .filter(|t| !t.is_empty() && t.chars().count() <= 200 && t.chars().all(is_plain))
-                .map(|t| Operand::Text(t.to_owned())),
-            "one line of text, 1 to 200 characters long".to_owned(),
-        ),
-        (Kind::Text | Kind::Tags, _) => (None, "a text in quotes".to_owned()),
-        (Kind::OneOf(words), value) => (
-            match value {
-                Value::Text(text) => words
-                    .iter()
-                    .find(|word| *word == text)
-                    .map(|word| Operand::Text((*word).to_owned())),
-                _ => None,
-            },
-            format!("one of: {}", words.join(", ")),
-        ),
-        (Kind::Flag, Value::Flag(flag)) => (Some(Operand::Flag(*flag)), String::new()),
-        (Kind::Flag, _) => (None, "true or false".to_owned()),
-    };
-    if operand.is_none() {
-        problems.add(
-            node.at,
-            format!("`{field}` in {place} is compared with {}, but must be {wanted}", node.shown()),
-        );
-    }
-    operand
-}
-
-// ---- Writing ----
-
-/// Whole numbers without `.0`: `0` is what an operator wrote.
-fn json_number(n: f64) -> serde_json::Value {
-    if n.fract() == 0.0 && n.abs() < 1e15 { json!(n as i64) } else { json!(n) }
-}
-
-impl Condition {
-    /// The form that [`Condition::read`] reads, as a tree.
-    pub fn to_json(&self) -> serde_json::Value {
-        let all = |parts: &[Self]| parts.iter().map(Self::to_json).collect::<Vec<_>>();
-        match self {
-            Self::All(parts) => json!({ "all": all(parts) }),
-            Self::Any(parts) => json!({ "any": all(parts) }),
-            Self::Not(part) => json!({ "not": part.to_json() }),
-            Self::Is(Comparison { field, op, operand }) => {
-                let value = match operand {
-                    Operand::Number(n) => json_number(*n),
-                    Operand::Text(text) => json!(text),
-                    Operand::Flag(flag) => json!(flag),
-                    Operand::Numbers(all) => all.iter().copied().map(json_number).collect(),
-                    Operand::Texts(all) => json!(all),
-                };
-                json!({ "field": field, "op": op, "value": value })
-            }
-        }
-    }
-}
-
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Condition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = serde_json::Value::deserialize(deserializer)?;
-        let mut problems = Problems::default();
-        Self::read(&Node::from_json(&json), "audience", &mut problems).ok_or_else(|| {
-            let said: Vec<String> = problems.0.into_iter().map(|(_, message)| message).collect();
-            serde::de::Error::custom(said.join("; "))
-        })
-    }
 }
 
 /// In words: `orders_count = 0 and segment is one of at_risk, lost`.

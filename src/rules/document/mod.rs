@@ -2,13 +2,18 @@
 //!
 //! Knows the text form alone; what is sensible is asked by `check`, what is stored by `store`.
 
-use std::collections::HashMap;
+pub(super) mod node;
+pub(super) mod print;
+mod rule;
+mod sections;
+
 use std::fmt;
 
 use toml::de::DeTable;
 
-use super::node::{Fields, Node, Problems, Value, shorten};
-use super::{Class, Condition, Rule, RuleStatus, Step, StopOn, Trigger, TriggerKind, condition};
+use node::{Fields, Node, Problems, Value};
+
+use super::{Class, Rule, RuleStatus};
 use crate::primitives::Delay;
 use crate::stores::{Details, Scoring, Sending};
 
@@ -35,8 +40,6 @@ pub mod defaults {
     pub const LOCALE: &str = "en";
 }
 
-const MAX_STEPS: usize = 20;
-const MAX_COUNT: u32 = 1_000_000;
 /// More mistakes than that are one: the wrong file.
 const MAX_PROBLEMS: usize = 50;
 
@@ -94,7 +97,10 @@ impl ShopDocument {
                 let at = mistake.span().map_or(0, |span| span.start);
                 problems.add(at, format!("not valid TOML: {}", mistake.message()));
             }
-            return Err(errors(problems));
+            // Within a line, what follows the first mistake is mostly its consequence.
+            let mut errors = errors(problems);
+            errors.problems.dedup_by_key(|problem| problem.line);
+            return Err(errors);
         }
         let root = Node::from_toml(&table);
         let document = read_document(&root, templates, &mut problems);
@@ -135,7 +141,7 @@ fn read_document(
     let allowed = ["store", "sending", "scoring", "rule"];
     let fields = Fields::open(root, "the document", &allowed, &["sources"], problems)?;
     let store = match fields.get("store") {
-        Some(node) => read_store(node, problems),
+        Some(node) => sections::read_store(node, problems),
         None => {
             problems.add(0, "the document has no [store], which is required");
             None
@@ -143,13 +149,15 @@ fn read_document(
     };
     let sending = fields
         .get("sending")
-        .map_or_else(|| Some(Sending::default()), |node| read_sending(node, problems));
+        .map_or_else(|| Some(Sending::default()), |node| sections::read_sending(node, problems));
     let scoring = fields
         .get("scoring")
-        .map_or_else(|| Some(Scoring::default()), |node| read_scoring(node, problems));
+        .map_or_else(|| Some(Scoring::default()), |node| sections::read_scoring(node, problems));
     let rules = match fields.get("rule") {
         None => Some(Vec::new()),
-        Some(Node { value: Value::List(nodes), .. }) => read_rules(nodes, templates, problems),
+        Some(Node { value: Value::List(nodes), .. }) => {
+            rule::read_rules(nodes, templates, problems)
+        }
         Some(node) => {
             problems.add(node.at, "a rule begins with [[rule]], in two pairs of brackets");
             None
@@ -158,427 +166,13 @@ fn read_document(
     Some(ShopDocument { store: store?, sending: sending?, scoring: scoring?, rules: rules? })
 }
 
-fn read_store(node: &Node, problems: &mut Problems) -> Option<Details> {
-    let allowed = ["name", "timezone", "currency", "locale", "from", "reply_to", "postal_address"];
-    let fields = Fields::open(node, "[store]", &allowed, &[], problems)?;
-    for key in ["name", "timezone", "currency", "from", "postal_address"] {
-        fields.require(key, problems);
-    }
-    let name = fields.line("name", 200, problems);
-    let timezone = fields.parsed("timezone", problems);
-    let currency = fields.parsed("currency", problems);
-    let locale = match fields.get("locale") {
-        None => Some(defaults::LOCALE.to_owned()),
-        Some(_) => fields.parsed::<Locale>("locale", problems).map(|locale| locale.0),
-    };
-    let from = fields.parsed("from", problems);
-    let reply_to = fields.parsed_or_none("reply_to", problems);
-    let postal_address = fields.line("postal_address", 500, problems);
-    Some(Details {
-        name: name?,
-        timezone: timezone?,
-        currency: currency?,
-        locale: locale?,
-        from: from?,
-        reply_to: reply_to.flatten(),
-        postal_address: postal_address?,
-    })
-}
-
-/// The shape of a BCP 47 language tag.
-struct Locale(String);
-
-impl std::str::FromStr for Locale {
-    type Err = String;
-    fn from_str(raw: &str) -> Result<Self, String> {
-        let tag = raw.trim().replace('_', "-");
-        let mut parts = tag.split('-');
-        let language = parts.next().unwrap_or_default();
-        let is_language =
-            (2..=3).contains(&language.len()) && language.bytes().all(|b| b.is_ascii_alphabetic());
-        let is_part = |part: &str| {
-            (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        };
-        if is_language && parts.all(is_part) && tag.len() <= 35 {
-            Ok(Self(tag))
-        } else {
-            Err(format!("`{raw}` is no locale: write a language tag such as \"en\" or \"zh-CN\""))
-        }
-    }
-}
-
-fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
-    let allowed = ["quiet_hours", "cap", "min_gap", "consent", "rate", "in_doubt", "holdout"];
-    let later = ["return_path_domain", "daily_budget", "feed_max_age", "dkim"];
-    let fields = Fields::open(node, "[sending]", &allowed, &later, problems)?;
-    let usual = Sending::default();
-    // A wrong value is reported and falls back here; the document as a whole is refused then.
-    Some(Sending {
-        quiet_hours: fields.parsed_or_none("quiet_hours", problems).unwrap_or(usual.quiet_hours),
-        cap: fields.parsed_or_none("cap", problems).unwrap_or(usual.cap),
-        min_gap: fields.parsed_or_none("min_gap", problems).unwrap_or(usual.min_gap),
-        consent: fields.parsed("consent", problems).unwrap_or(usual.consent),
-        rate: fields.parsed("rate", problems).unwrap_or(usual.rate),
-        in_doubt: fields.parsed("in_doubt", problems).unwrap_or(usual.in_doubt),
-        holdout: fields.number("holdout", 0.0, 1.0, problems).unwrap_or(usual.holdout),
-    })
-}
-
-fn read_scoring(node: &Node, problems: &mut Problems) -> Option<Scoring> {
-    let fields = Fields::open(node, "[scoring]", &["risk_horizon"], &[], problems)?;
-    let usual = Scoring::default();
-    let risk_horizon = positive("risk_horizon", &fields, problems).unwrap_or(usual.risk_horizon);
-    Some(Scoring { risk_horizon })
-}
-
-/// A duration longer than nothing.
-fn positive(key: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Delay> {
-    let delay: Delay = fields.parsed(key, problems)?;
-    if delay == Delay::ZERO {
-        let node = fields.get(key)?;
-        fields.refuse(key, node, "longer than `0s`", problems);
-        return None;
-    }
-    Some(delay)
-}
-
-fn read_rules(nodes: &[Node], templates: &[String], problems: &mut Problems) -> Option<Vec<Rule>> {
-    let mut first_of: HashMap<String, usize> = HashMap::new();
-    let mut rules = Vec::new();
-    for node in nodes {
-        let rule = read_rule(node, templates, problems);
-        if let Some((key, at)) = key_of(node)
-            && first_of.insert(key.clone(), at).is_some()
-        {
-            problems.add(
-                at,
-                format!("the rule key `{}` is given twice: each rule needs its own", shorten(&key)),
-            );
-        }
-        rules.push(rule);
-    }
-    rules.into_iter().collect()
-}
-
-fn key_of(node: &Node) -> Option<(String, usize)> {
-    let Value::Table(entries) = &node.value else { return None };
-    let entry = entries.iter().find(|entry| entry.key == "key")?;
-    match &entry.node.value {
-        Value::Text(text) => Some((text.clone(), entry.node.at)),
-        _ => None,
-    }
-}
-
-const RULE_KEYS: [&str; 12] = [
-    "key",
-    "name",
-    "class",
-    "status",
-    "priority",
-    "holdout",
-    "at_most_every",
-    "include_past",
-    "stop_on",
-    "trigger",
-    "audience",
-    "step",
-];
-
-fn read_rule(node: &Node, templates: &[String], problems: &mut Problems) -> Option<Rule> {
-    let place = key_of(node).map_or_else(
-        || "[[rule]]".to_owned(),
-        |(key, _)| format!("[[rule]] \"{}\"", shorten(&key)),
-    );
-    let fields = Fields::open(node, place, &RULE_KEYS, &["test"], problems)?;
-    fields.require("key", problems);
-    let key = fields.parsed::<RuleKey>("key", problems).map(|key| key.0);
-    let name = match fields.get("name") {
-        None => key.clone(),
-        Some(_) => fields.line("name", 200, problems),
-    };
-    let class = fields.parsed("class", problems).unwrap_or(defaults::CLASS);
-    let status = fields.parsed("status", problems).unwrap_or(defaults::STATUS);
-    let priority = fields.whole("priority", 0, 100, problems);
-    let holdout = fields.number("holdout", 0.0, 1.0, problems).unwrap_or(0.0);
-    let at_most_every = fields.parsed_or_none("at_most_every", problems).flatten();
-    let include_past = fields.parsed_or_none("include_past", problems).flatten();
-    let stop_on = read_stop_on(&fields, problems);
-    let trigger = fields
-        .require("trigger", problems)
-        .and_then(|node| read_trigger(node, &format!("the trigger of {}", fields.place), problems));
-    let audience = fields
-        .get("audience")
-        .map(|node| Condition::read(node, &format!("the audience of {}", fields.place), problems));
-    let steps = read_steps(&fields, templates, problems);
-    let audience = match audience {
-        None => None,
-        Some(read) => Some(read?),
-    };
-    Some(Rule {
-        key: key?,
-        name: name?,
-        class,
-        status,
-        priority: priority.and_then(|n| u8::try_from(n).ok()).unwrap_or(defaults::PRIORITY),
-        holdout,
-        at_most_every,
-        include_past,
-        stop_on,
-        trigger: trigger?,
-        audience,
-        steps: steps?,
-    })
-}
-
-/// A rule's name in URLs, commands and experiments.
-struct RuleKey(String);
-
-impl std::str::FromStr for RuleKey {
-    type Err = String;
-    fn from_str(raw: &str) -> Result<Self, String> {
-        let is_part =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        let begins =
-            raw.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if !begins || raw.len() > 64 || !raw.bytes().all(is_part) {
-            return Err(format!(
-                "`{raw}` is no rule key: write lower-case letters, digits, `-` and `_`, at most 64, such as \"win-back\""
-            ));
-        }
-        // The store-wide holdout is an experiment of that name.
-        if raw == "global" {
-            return Err(format!("`{raw}` is kept for the holdout of the whole store"));
-        }
-        Ok(Self(raw.to_owned()))
-    }
-}
-
-fn read_stop_on(fields: &Fields<'_>, problems: &mut Problems) -> Vec<StopOn> {
-    if fields.get("stop_on").is_none() {
-        return vec![StopOn::Order];
-    }
-    let mut stops = Vec::new();
-    for item in fields.list("stop_on", problems).unwrap_or_default() {
-        let allowed = StopOn::ALL.iter().map(|stop| stop.as_str()).collect::<Vec<_>>().join(", ");
-        let stop = match &item.value {
-            Value::Text(text) => text.parse().ok(),
-            _ => None,
-        };
-        match stop {
-            Some(stop) if !stops.contains(&stop) => stops.push(stop),
-            Some(_) => {}
-            None => problems.add(
-                item.at,
-                format!("`stop_on` in {}: {} is not one of: {allowed}", fields.place, item.shown()),
-            ),
-        }
-    }
-    stops
-}
-
-/// Which fields each kind of trigger takes, besides `kind` and `useful_for`.
-const KINDS: [(&str, &[&str]); 8] = [
-    ("visited_without_buying", &["after", "min_visits", "min_product_views"]),
-    ("cart_abandoned", &["after"]),
-    ("checkout_abandoned", &["after"]),
-    ("first_order", &["after"]),
-    ("order", &["after"]),
-    ("repurchase_due", &["after"]),
-    ("win_back", &["after", "until"]),
-    ("segment_entered", &["segment", "after"]),
-];
-
-const LATER_KINDS: [&str; 3] = ["at_risk", "date", "schedule"];
-
-fn read_trigger(node: &Node, place: &str, problems: &mut Problems) -> Option<Trigger> {
-    let names = || KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let Value::Table(entries) = &node.value else {
-        problems.add(
-            node.at,
-            format!("{place} must be a table such as {{ kind = \"win_back\", after = \"60d\" }}"),
-        );
-        return None;
-    };
-    let kind = match entries.iter().find(|entry| entry.key == "kind").map(|entry| &entry.node) {
-        None => {
-            problems.add(node.at, format!("{place} has no `kind`; allowed: {}", names()));
-            return None;
-        }
-        Some(Node { at, value: Value::Text(kind) }) => (kind.as_str(), *at),
-        Some(other) => {
-            problems.add(other.at, format!("`kind` in {place} must be one of: {}", names()));
-            return None;
-        }
-    };
-    let (kind, at) = kind;
-    if LATER_KINDS.contains(&kind) {
-        problems.add(
-            at,
-            format!(
-                "the kind `{kind}` in {place} is not available in this version; available: {}",
-                names()
-            ),
-        );
-        return None;
-    }
-    let Some((_, own)) = KINDS.iter().find(|(name, _)| *name == kind) else {
-        problems
-            .add(at, format!("unknown kind `{}` in {place}; allowed: {}", shorten(kind), names()));
-        return None;
-    };
-    let allowed: Vec<&str> = [&["kind"], *own, &["useful_for"]].concat();
-    let fields = Fields::open(node, format!("{place} ({kind})"), &allowed, &[], problems)?;
-    let useful_for = match fields.get("useful_for") {
-        None => Some(defaults::USEFUL_FOR),
-        Some(_) => positive("useful_for", &fields, problems),
-    };
-    let kind = read_kind(kind, &fields, problems);
-    Some(Trigger { kind: kind?, useful_for: useful_for? })
-}
-
-fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<TriggerKind> {
-    // What follows an event may follow it at once; what waits for something not to happen must say how long.
-    let at_once = matches!(kind, "first_order" | "order" | "segment_entered");
-    let after = match fields.get("after") {
-        None if at_once => Some(Delay::ZERO),
-        None if kind == "repurchase_due" => {
-            problems.add(
-                fields.at,
-                format!(
-                    "{} without `after` would learn each customer's rhythm, which is not available in this version; \
-                     write a fixed `after`, such as \"30d\"",
-                    fields.place
-                ),
-            );
-            None
-        }
-        None => fields.require("after", problems).and(None),
-        Some(_) if at_once => fields.parsed("after", problems),
-        Some(_) => positive("after", fields, problems),
-    };
-    match kind {
-        "visited_without_buying" => {
-            let count = |key, usual, problems: &mut Problems| match fields.get(key) {
-                None => Some(usual),
-                Some(_) => fields.whole(key, 0, MAX_COUNT, problems),
-            };
-            let min_visits = count("min_visits", defaults::MIN_VISITS, problems);
-            let min_product_views =
-                count("min_product_views", defaults::MIN_PRODUCT_VIEWS, problems);
-            Some(TriggerKind::VisitedWithoutBuying {
-                after: after?,
-                min_visits: min_visits?,
-                min_product_views: min_product_views?,
-            })
-        }
-        "cart_abandoned" => Some(TriggerKind::CartAbandoned { after: after? }),
-        "checkout_abandoned" => Some(TriggerKind::CheckoutAbandoned { after: after? }),
-        "first_order" => Some(TriggerKind::FirstOrder { after: after? }),
-        "order" => Some(TriggerKind::Order { after: after? }),
-        "repurchase_due" => Some(TriggerKind::RepurchaseDue { after: after? }),
-        "win_back" => {
-            let until = match fields.get("until") {
-                None => None,
-                Some(_) => Some(fields.parsed::<Delay>("until", problems)?),
-            };
-            let after = after?;
-            if let (Some(end), Some(node)) = (until, fields.get("until"))
-                && end <= after
-            {
-                fields.refuse("until", node, &format!("longer than `after` ({after})"), problems);
-                return None;
-            }
-            Some(TriggerKind::WinBack { after, until })
-        }
-        "segment_entered" => {
-            let node = fields.require("segment", problems)?;
-            let segment = match &node.value {
-                Value::Text(text) if condition::SEGMENTS.contains(&text.as_str()) => text.clone(),
-                _ => {
-                    let wanted = format!("one of: {}", condition::SEGMENTS.join(", "));
-                    fields.refuse("segment", node, &wanted, problems);
-                    return None;
-                }
-            };
-            Some(TriggerKind::SegmentEntered { segment, after: after? })
-        }
-        // `KINDS` and this list are one: a test reads every kind.
-        _ => None,
-    }
-}
-
-fn read_steps(
-    fields: &Fields<'_>,
-    templates: &[String],
-    problems: &mut Problems,
-) -> Option<Vec<Step>> {
-    let rule = &fields.place;
-    let nodes = match fields.get("step") {
-        Some(Node { value: Value::List(nodes), .. }) => nodes.as_slice(),
-        Some(node) => {
-            problems.add(
-                node.at,
-                format!("a step of {rule} begins with [[rule.step]], in two pairs of brackets"),
-            );
-            return None;
-        }
-        None => &[],
-    };
-    if nodes.is_empty() || nodes.len() > MAX_STEPS {
-        let message = if nodes.is_empty() {
-            format!("{rule} has no [[rule.step]]: at least one is required")
-        } else {
-            format!("{rule} has {} steps: at most {MAX_STEPS} are allowed", nodes.len())
-        };
-        problems.add(fields.at, message);
-        return None;
-    }
-    let steps: Vec<Option<Step>> = nodes
-        .iter()
-        .enumerate()
-        .map(|(n, node)| read_step(node, &format!("step {} of {rule}", n + 1), templates, problems))
-        .collect();
-    steps.into_iter().collect()
-}
-
-fn read_step(
-    node: &Node,
-    place: &str,
-    templates: &[String],
-    problems: &mut Problems,
-) -> Option<Step> {
-    let allowed = ["wait", "template", "subject", "coupon"];
-    let fields = Fields::open(node, place, &allowed, &[], problems)?;
-    let wait = fields.parsed("wait", problems).unwrap_or(Delay::ZERO);
-    fields.require("template", problems);
-    let template = fields.line("template", 100, problems);
-    if let (Some(template), Some(node)) = (&template, fields.get("template"))
-        && !templates.contains(template)
-    {
-        problems.add(
-            node.at,
-            format!(
-                "unknown template `{}` in {place}; known: {}",
-                shorten(template),
-                templates.join(", ")
-            ),
-        );
-    }
-    let optional = |key, max, problems: &mut Problems| match fields.get(key) {
-        None => Some(None),
-        Some(Node { value: Value::Text(text), .. }) if text.trim().is_empty() => Some(None),
-        Some(_) => fields.line(key, max, problems).map(Some),
-    };
-    let subject = optional("subject", 200, problems);
-    let coupon = optional("coupon", 100, problems);
-    Some(Step { wait, template: template?, subject: subject?, coupon: coupon? })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::StopOn;
     use super::super::samples::{any_document, any_rule, templates};
+    use super::rule::KINDS;
     use super::*;
 
     const HEAD: &str = r#"[store]
@@ -609,7 +203,7 @@ postal_address = "1 Lake Road, Hangzhou"
     #[test]
     fn the_example_is_read_and_uses_every_built_in_template() {
         let document =
-            parse(include_str!("../../examples/shop.toml")).unwrap_or_else(|e| panic!("{e}"));
+            parse(include_str!("../../../examples/shop.toml")).unwrap_or_else(|e| panic!("{e}"));
         let used: Vec<&str> =
             document.rules.iter().map(|rule| rule.steps[0].template.as_str()).collect();
         assert_eq!(used, templates());
