@@ -1,8 +1,8 @@
 //! Homing brings an online store's customers back. The modules in reading order: each may use those above it.
 
 pub mod primitives; // ids, instants, money, addresses
-pub mod config; //     settings of the process
 pub mod db; //         the door to both databases
+pub mod config; //     settings of the process
 pub mod secret; //     keyed hashes
 pub mod metrics; //    what the process counts of its work
 pub mod stores; //     a store and its settings

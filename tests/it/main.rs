@@ -2,6 +2,7 @@
 
 mod support;
 
+mod house;
 mod journal;
 mod mail;
 mod rules;
