@@ -25,6 +25,7 @@ pub mod situation; //  what is known of one customer when something is decided
 pub mod outbox; //     planned messages: claimed, judged again at the door, handed over, settled
 pub mod planner; //    due candidates in, decisions out
 pub mod schedule; //   ticks that wake the runs
+pub mod reports; //    read-only queries for pages and the API
 pub mod http; //       the API, the console, and the pages for recipients
 pub mod demo; //       a sample store that seems alive
 pub mod cli; //        a file per command

@@ -4,6 +4,7 @@ mod consent;
 pub mod merge;
 mod rollup;
 pub mod store;
+pub mod suppression;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! HTTP: every URL on one page.
 
+pub mod api;
 pub mod auth;
 pub mod public;
 pub mod server;
@@ -50,4 +51,5 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .route(web::post().to(public::unsubscribe::act)),
     );
     config.configure(server::operation).configure(tracking::routes);
+    config.configure(api::routes);
 }

@@ -171,6 +171,17 @@ pub fn of_customer(
     rule: Option<&str>,
     limit: i64,
 ) -> QueryResult<Vec<Decision>> {
+    of_customer_after(conn, customer, rule, None, limit)
+}
+
+/// As [`of_customer`], from where a page ended on: the time and id of its last line.
+pub fn of_customer_after(
+    conn: &mut Conn,
+    customer: CustomerId,
+    rule: Option<&str>,
+    after: Option<(Timestamp, i64)>,
+    limit: i64,
+) -> QueryResult<Vec<Decision>> {
     let mut query = decisions::table
         .inner_join(rules::table.on(rules::id.eq(decisions::rule_id)))
         .filter(decisions::customer_id.eq(customer))
@@ -189,6 +200,10 @@ pub fn of_customer(
         .into_boxed();
     if let Some(key) = rule {
         query = query.filter(rules::key.eq(key.to_owned()));
+    }
+    if let Some((at, id)) = after {
+        let later = decisions::at.lt(at).or(decisions::id.lt(DecisionId(id)));
+        query = query.filter(decisions::at.le(at)).filter(later);
     }
     let lines: Vec<Line> = query.load(conn)?;
     Ok(lines

@@ -130,13 +130,6 @@ pub struct Run {
     pub summary: Summary,
 }
 
-impl Run {
-    /// Where this run's scores are.
-    fn table(&self) -> Table {
-        if self.historic { Table::Historic } else { Table::Live }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Table {
     Live,
@@ -144,6 +137,10 @@ pub(super) enum Table {
 }
 
 impl Table {
+    fn shown(historic: bool) -> Self {
+        if historic { Self::Historic } else { Self::Live }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Live => "scores",
@@ -180,6 +177,19 @@ pub fn shown(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Run>> {
         .first::<RunRow>(conn)
         .optional()?;
     Ok(row.map(run_of))
+}
+
+/// As of when the shown scores are, and whether they are a look into the past; without the run's counts.
+pub fn shown_as_of(
+    conn: &mut Conn,
+    store: StoreId,
+) -> QueryResult<Option<(Timestamp, bool)>> {
+    scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store).and(scoring_runs::finished.eq(true)))
+        .order(scoring_runs::id.desc())
+        .select((scoring_runs::as_of, scoring_runs::historic))
+        .first(conn)
+        .optional()
 }
 
 /// The last live run that finished.
@@ -496,12 +506,12 @@ pub fn score_of(
     store: StoreId,
     customer: CustomerId,
 ) -> QueryResult<Option<ScoredCustomer>> {
-    let Some(run) = shown(conn, store)? else { return Ok(None) };
-    let row = stored_between(conn, run.table(), store, customer, customer)?.pop();
+    let Some((as_of, historic)) = shown_as_of(conn, store)? else { return Ok(None) };
+    let row = stored_between(conn, Table::shown(historic), store, customer, customer)?.pop();
     Ok(row.map(|row| ScoredCustomer {
-        as_of: run.as_of,
+        as_of,
         kind: row.kind,
-        segment_since: (!run.historic).then_some(row.segment_since),
+        segment_since: (!historic).then_some(row.segment_since),
         rfm: rfm(row.r, row.f, row.m),
         segment: row.segment,
         last_order_at: row.last_order_at,
@@ -646,7 +656,7 @@ struct WorklistRow {
 
 /// The at-risk list from `query.after` on: an index range, whatever the store's size.
 pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryResult<Worklist> {
-    let Some(run) = shown(conn, store.id)? else {
+    let Some((as_of, historic)) = shown_as_of(conn, store.id)? else {
         return Ok(Worklist { as_of: None, historic: false, items: vec![], next: None });
     };
     let mut sql = format!(
@@ -656,7 +666,7 @@ pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryR
          AS next_message_at \
          FROM {} s JOIN customers c ON c.id = s.customer_id \
          WHERE s.store_id = $1 AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL",
-        run.table().name()
+        Table::shown(historic).name()
     );
     let mut binds = 1;
     let mut place = || {
@@ -699,9 +709,9 @@ pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryR
         .map(|row| WorklistPlace { rank: row.risk_rank, customer: row.customer_id });
     let items = rows
         .into_iter()
-        .filter_map(|row| item(row, run.as_of, &store.currency, query.language))
+        .filter_map(|row| item(row, as_of, &store.currency, query.language))
         .collect();
-    Ok(Worklist { as_of: Some(run.as_of), historic: run.historic, items, next })
+    Ok(Worklist { as_of: Some(as_of), historic, items, next })
 }
 
 fn item(

@@ -3,6 +3,7 @@
 mod support;
 
 mod house;
+mod api;
 mod journal;
 mod mail;
 mod rules;

@@ -1,0 +1,33 @@
+//! Read-only queries for pages and reports: they may join any table, and write none.
+//!
+//! Each follows an index and reads a bounded number of rows: a page must answer at once with a million customers.
+
+pub mod customers;
+pub mod messages;
+pub mod timeline;
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+
+use crate::db::Conn;
+
+/// Counts stop here: "10,000+" says enough, and a larger count would cost a scan.
+pub const CAP: i64 = 10_000;
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// The rows of `from` (a FROM clause with its WHERE, of trusted text), counted to `CAP` + 1 at most.
+fn capped_count(conn: &mut Conn, from: &str) -> QueryResult<i64> {
+    let sql =
+        format!("SELECT COUNT(*) AS n FROM (SELECT 1 AS one {from} LIMIT {}) AS counted", CAP + 1);
+    diesel::sql_query(sql).get_result::<Count>(conn).map(|count| count.n)
+}
+
+/// Ids as the inside of `IN (…)`.
+fn id_list(ids: impl Iterator<Item = i64>) -> String {
+    ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+}

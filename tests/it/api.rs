@@ -1,0 +1,324 @@
+//! The management API over the real routes, on both databases.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, web};
+use homing::customers::{ConsentTold, Traits};
+use homing::db::{Db, DbError};
+use homing::http;
+use homing::journal::{
+    Body, Context, Identifiers, Journal, NewFact, OrderStated, OrderStatus, Source,
+};
+use homing::keys::{self, KeyHash, Scope, Trust};
+use homing::primitives::{KeyId, StoreId, Timestamp};
+use homing::rules::ShopDocument;
+use homing::scoring;
+use homing::stores::{self, Store};
+use serde_json::Value;
+
+use crate::on_both_backends;
+use crate::support::TestDb;
+
+const DAY: i64 = 86_400_000_000;
+
+struct Answer {
+    status: StatusCode,
+    kind: String,
+    allow: Option<String>,
+    json: Value,
+}
+
+/// The API over `App`, as the server has it.
+struct Api {
+    app: web::Data<http::App>,
+}
+
+impl Api {
+    /// Asks as the holder of `key` would.
+    async fn ask(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> Answer {
+        let app = App::new().app_data(self.app.clone()).configure(http::routes);
+        let mut request = TestRequest::with_uri(path).method(method.parse().unwrap());
+        if !key.is_empty() {
+            request = request.insert_header(("Authorization", format!("Bearer {key}")));
+        }
+        if let Some(body) = body {
+            request = request.set_json(body);
+        }
+        let answer = call_service(&init_service(app).await, request.to_request()).await;
+        let head = |name| answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        let (status, kind, allow) = (answer.status(), head(CONTENT_TYPE), head(ALLOW));
+        let body = read_body(answer).await;
+        let json = serde_json::from_slice(&body)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+        Answer { status, kind: kind.unwrap_or_default(), allow, json }
+    }
+
+    async fn get(&self, path: &str, key: &str) -> Answer {
+        self.ask("GET", path, key, None).await
+    }
+
+    fn of(test: &TestDb, journal: &Journal) -> Self {
+        Self {
+            app: web::Data::new(http::App::new(
+                test.db.clone(),
+                journal.clone(),
+                Arc::new(test.config()),
+                test.secret(),
+                test.clock(),
+            )),
+        }
+    }
+}
+
+fn make_key(test: &TestDb, scope: Scope) -> String {
+    let key = keys::new_key(scope);
+    let row = keys::store::NewKey {
+        id: KeyId(scope as i64 + 1),
+        store: StoreId(1),
+        hash: KeyHash::of(&key),
+        scope,
+        trust: Trust::Server,
+        name: "test".to_owned(),
+        created_at: test.now,
+    };
+    test.db.write_here(|conn| keys::store::insert(conn, &row).map_err(DbError::from)).unwrap();
+    key
+}
+
+fn store(db: &Db) -> Store {
+    db.read_here(|conn| stores::store::find(conn, StoreId(1)).map_err(DbError::from)).unwrap()
+}
+
+fn fact(key: &str, at: Timestamp, who: &str, body: Body) -> NewFact {
+    NewFact {
+        source: Source::Csv,
+        source_key: key.to_owned(),
+        occurred_at: at,
+        live: false,
+        identifiers: Identifiers {
+            external_id: Some(who.to_owned()),
+            email: Some(format!("{who}@Shop.example").parse().unwrap()),
+            ..Identifiers::default()
+        },
+        body,
+        context: Context::default(),
+    }
+}
+
+fn order(key: &str, at: Timestamp, who: &str, total: i64) -> NewFact {
+    let order = OrderStated {
+        order_id: key.to_owned(),
+        status: OrderStatus::Paid,
+        placed_at: Some(at),
+        total,
+        currency: "EUR".parse().unwrap(),
+        refunded: None,
+        coupon: None,
+        channel: None,
+        lines: vec![],
+    };
+    fact(key, at, who, Body::OrderStated(order))
+}
+
+/// Ten customers: the n-th ordered n + 1 times, every 20 days, the last time 10 n days ago.
+async fn fill(test: &TestDb, journal: &Journal) {
+    let mut facts = Vec::new();
+    for n in 1..=10_i64 {
+        let who = format!("c{n:02}");
+        let traits = Traits {
+            name: Some(format!("Customer {n:02}")),
+            consent: (n == 10).then(|| ConsentTold {
+                granted: true,
+                at: None,
+                channel: Some("csv".to_owned()),
+            }),
+            ..Traits::default()
+        };
+        let first = test.now.0 - (n * 10 + n * 20) * DAY;
+        let named = Body::Identified { traits: Box::new(traits) };
+        facts.push(fact(&format!("{who}-name"), Timestamp(first), &who, named));
+        for k in 0..=n {
+            let at = Timestamp(test.now.0 - (n * 10 + k * 20) * DAY);
+            facts.push(order(&format!("{who}-{k}"), at, &who, 1_000 * n));
+        }
+    }
+    journal.append(StoreId(1), facts).await.unwrap();
+}
+
+/// Ids are made anew in each run: the n-th that appears reads `id-n`.
+fn without_ids(mut json: Value) -> Value {
+    fn walk(value: &mut Value, seen: &mut Vec<String>) {
+        match value {
+            Value::String(text) if text.len() >= 18 && text.bytes().all(|b| b.is_ascii_digit()) => {
+                let place = seen.iter().position(|id| id == text).unwrap_or_else(|| {
+                    seen.push(text.clone());
+                    seen.len() - 1
+                });
+                *text = format!("id-{place}");
+            }
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+            Value::Array(items) => items.iter_mut().for_each(|item| walk(item, seen)),
+            Value::Object(map) => map.values_mut().for_each(|item| walk(item, seen)),
+        }
+    }
+    walk(&mut json, &mut Vec::new());
+    json
+}
+
+fn snapshot(name: &str, json: Value) {
+    let pretty = serde_json::to_string_pretty(&without_ids(json)).unwrap();
+    insta::allow_duplicates! { insta::assert_snapshot!(name, pretty) }
+}
+
+on_both_backends! {
+    async fn the_lists_and_the_customer_are_answered_in_the_contract_s_shape(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        fill(&test, &journal).await;
+        scoring::score_store(&test.db, &store(&test.db), test.now).unwrap();
+        let api = Api::of(&test, &journal);
+        let key = make_key(&test, Scope::Read);
+        for (name, path) in [
+            ("at-risk", "/api/v1/at-risk?limit=2"),
+            ("segments", "/api/v1/segments"),
+            ("customers", "/api/v1/customers?limit=2"),
+            ("customer", "/api/v1/customers/c10@SHOP.example"),
+            ("timeline", "/api/v1/customers/ext:c02/timeline"),
+            ("decisions", "/api/v1/customers/ext:c02/decisions"),
+            ("settings", "/api/v1/settings"),
+            ("templates", "/api/v1/templates"),
+            ("messages", "/api/v1/messages"),
+            ("rules", "/api/v1/rules"),
+        ] {
+            let mut answer = api.get(path, &key).await;
+            assert_eq!((answer.status.as_u16(), answer.kind.as_str()), (200, "application/json"), "{path}: {}", answer.json);
+            // A cursor holds an id, which each run makes anew; the paging test follows it.
+            if let Some(cursor) = answer.json.get_mut("next_cursor").filter(|cursor| cursor.is_string()) {
+                *cursor = "…".into();
+            }
+            snapshot(name, answer.json);
+        }
+        drop((api, journal));
+        writer.finish();
+    }
+
+    async fn pages_follow_each_other_without_gap_or_repeat(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        fill(&test, &journal).await;
+        scoring::score_store(&test.db, &store(&test.db), test.now).unwrap();
+        let api = Api::of(&test, &journal);
+        let key = make_key(&test, Scope::Read);
+        for (path, expected) in [
+            ("/api/v1/customers?", 10), ("/api/v1/customers?sort=last_order&", 10), ("/api/v1/customers?segment=need_attention&", 2),
+            ("/api/v1/at-risk?", 6), ("/api/v1/customers/ext:c10/timeline?", 12),
+        ] {
+            let whole = api.get(&format!("{path}limit=500"), &key).await.json;
+            let whole = whole["items"].as_array().unwrap_or_else(|| panic!("{path}: {whole}")).clone();
+            assert_eq!(whole.len(), expected, "{path}");
+            let (mut paged, mut cursor) = (Vec::new(), String::new());
+            for _ in 0..20 {
+                let page = api.get(&format!("{path}limit=3{cursor}"), &key).await.json;
+                paged.extend(page["items"].as_array().unwrap().iter().cloned());
+                let Some(next) = page["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(paged, whole, "{path}");
+        }
+        let found = api.get("/api/v1/customers?q=customer%2003", &key).await.json;
+        assert_eq!(found["items"][0]["external_id"], "c03");
+        drop((api, journal));
+        writer.finish();
+    }
+
+    async fn what_cannot_be_answered_is_a_problem_that_says_why(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let api = Api::of(&test, &journal);
+        let (read, ingest) = (make_key(&test, Scope::Read), make_key(&test, Scope::Ingest));
+        for (method, path, key, status, kind) in [
+            ("GET", "/api/v1/at-risk", "", 401, "/problems/no-key"),
+            ("GET", "/api/v1/at-risk", "homing_read_wrong", 401, "/problems/unknown-key"),
+            ("GET", "/api/v1/at-risk", ingest.as_str(), 403, "/problems/wrong-scope"),
+            ("POST", "/api/v1/suppressions", read.as_str(), 403, "/problems/wrong-scope"),
+            ("GET", "/api/v1/nothing", read.as_str(), 404, "/problems/no-such-path"),
+            ("DELETE", "/api/v1/at-risk", read.as_str(), 405, "/problems/wrong-method"),
+            ("GET", "/api/v1/at-risk?limit=ten", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/at-risk?cursor=x", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/at-risk?segment=vips", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/at-risk?min_value=NaN", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/customers?sort=age", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/customers?limit=1&limit=2", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/customers/ext:nobody", read.as_str(), 404, "/problems/unknown-customer"),
+            ("GET", "/api/v1/customers/%00/timeline", read.as_str(), 404, "/problems/unknown-customer"),
+            ("GET", "/api/v1/rules/none", read.as_str(), 404, "/problems/unknown-rule"),
+            ("GET", "/api/v1/messages/7", read.as_str(), 404, "/problems/unknown-message"),
+            ("GET", "/api/v1/messages?status=lost", read.as_str(), 400, "/problems/bad-request"),
+            ("GET", "/api/v1/messages?rule=none", read.as_str(), 400, "/problems/bad-request"),
+        ] {
+            let body = (method == "POST").then(|| serde_json::json!({ "email": "a@b.example" }));
+            let answer = api.ask(method, path, key, body).await;
+            let told = (answer.status.as_u16(), answer.kind.as_str(), answer.json["type"].as_str());
+            assert_eq!(told, (status, "application/problem+json", Some(kind)), "{method} {path}: {}", answer.json);
+            assert_eq!(answer.json["status"], status);
+            assert!(answer.json["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+            assert_eq!(answer.allow.is_some(), status == 405);
+        }
+        // Before anything is scored, the lists are empty, not wrong.
+        let list = api.get("/api/v1/at-risk?limit=9999", &read).await.json;
+        assert_eq!(list, serde_json::json!({ "as_of": null, "historic": false, "items": [], "next_cursor": null }));
+        assert_eq!(api.get("/api/v1/segments", &read).await.json["customers"], 0);
+        drop((api, journal));
+        writer.finish();
+    }
+
+    async fn an_address_is_suppressed_once_however_it_is_written(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let api = Api::of(&test, &journal);
+        let key = make_key(&test, Scope::Manage);
+        let post = |email: &'static str| serde_json::json!({ "email": email, "note": "asked by phone" });
+        let path = "/api/v1/suppressions";
+        assert_eq!(api.ask("POST", path, &key, Some(post("Ann@Shop.example"))).await.status, 201);
+        assert_eq!(api.ask("POST", path, &key, Some(post("ann@shop.example"))).await.status, 200);
+        assert_eq!(api.ask("POST", path, &key, Some(post("no address"))).await.status, 400);
+        assert_eq!(api.ask("POST", path, &key, Some(serde_json::json!({ "mail": "x" }))).await.status, 400);
+        assert_eq!(api.ask("POST", path, &key, Some(post("bob@shop.example"))).await.status, 201);
+        let list = api.get(path, &key).await.json;
+        snapshot("suppressions", list);
+        drop((api, journal));
+        writer.finish();
+    }
+
+    async fn a_rule_is_shown_with_its_status_in_force(test: TestDb) {
+        let shop: ShopDocument = ShopDocument::parse("shop.toml", r#"
+[store]
+name = "Lakeside Tea"
+timezone = "Asia/Shanghai"
+currency = "CNY"
+locale = "zh-CN"
+from = "Lakeside Tea <hello@lakeside.example>"
+postal_address = "1 Lake Road, Hangzhou"
+
+[[rule]]
+key = "back-again"
+name = "Back again"
+status = "live"
+trigger = { kind = "win_back", after = "60d", until = "90d" }
+audience = { all = [ { field = "orders_count", op = "gte", value = 2 } ] }
+[[rule.step]]
+template = "win-back"
+"#, &["win-back".to_owned()]).unwrap();
+        let now = test.now;
+        test.db.write_here(|conn| homing::rules::store::put(conn, StoreId(1), &shop.rules[0], now).map_err(DbError::from)).unwrap();
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let api = Api::of(&test, &journal);
+        let key = make_key(&test, Scope::Read);
+        let rule = api.get("/api/v1/rules/back-again", &key).await;
+        assert_eq!(rule.status, 200);
+        snapshot("rule", rule.json.clone());
+        let all = api.get("/api/v1/rules", &key).await.json;
+        assert_eq!(all["items"], Value::Array(vec![rule.json]));
+        drop((api, journal));
+        writer.finish();
+    }
+}
