@@ -3,6 +3,7 @@
 mod apply;
 mod at_risk;
 mod customer;
+mod demo;
 mod error;
 mod export_config;
 mod import;
@@ -40,6 +41,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A sample store that seems alive, in ./homing-demo, served at once.
+    Demo(demo::DemoArgs),
     /// The service: HTTP, scheduler and sender; stops in good order at SIGTERM.
     Serve(serve::Serve),
     /// Bring the database's schema up to date.
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
         let config = Config::load(|name| std::env::var(name).ok()).map_err(CliError::usage)?;
         start_logging(&config);
         match cli.command {
+            Command::Demo(args) => demo::run(&args, config, Clock::System),
             Command::Serve(args) => serve::run(args, config),
             Command::Migrate => {
                 let ran = open(&config)?.migrate()?;

@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::primitives::Clock;
 use crate::secret::Secret;
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Serve {
     /// Do not bring the schema up to date; refuse to start when it is behind.
     #[arg(long)]

@@ -59,7 +59,7 @@ fn add(args: AddArgs, db: &Db, store: &Store, clock: Clock) -> Result<(), CliErr
 }
 
 /// Adds the user or brings an existing one up to date; true when the address was known.
-fn set(
+pub(super) fn set(
     db: &Db,
     store: &Store,
     email: &str,
@@ -94,7 +94,7 @@ fn first_line(mut input: impl BufRead) -> Result<String, CliError> {
 }
 
 /// 119 bits of chance, in characters that survive being read aloud or pasted.
-fn new_password() -> String {
+pub(super) fn new_password() -> String {
     random_token().chars().filter(char::is_ascii_alphanumeric).take(20).collect()
 }
 
