@@ -10,4 +10,5 @@ mod rules;
 mod import;
 mod schema;
 mod scoring;
+mod tracking;
 mod unsubscribe;
