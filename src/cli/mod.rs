@@ -4,12 +4,14 @@ mod apply;
 mod at_risk;
 mod customer;
 mod demo;
+mod doctor;
 mod error;
 mod export_config;
+mod facts;
 mod import;
 mod key;
-mod rules;
 mod rebuild;
+mod rules;
 mod score;
 mod segments;
 mod serve;
@@ -47,6 +49,8 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Check the database, the store, the mail server and the clock, and say what to mend.
+    Doctor,
     /// Bring orders, customers or products in from a CSV file.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -66,6 +70,8 @@ enum Command {
     /// One customer: shown, exported, or forgotten.
     #[command(subcommand)]
     Customer(customer::CustomerCommand),
+    /// The journal, one fact a line, in the order the facts came in.
+    Facts(facts::FactsArgs),
     /// Recompute rollups from the journal, or compare with it.
     Rebuild(rebuild::RebuildArgs),
     /// One scheduler pass: plan what is due, then send what is due.
@@ -101,6 +107,7 @@ pub fn run() -> ExitCode {
                 );
                 Ok(())
             }
+            Command::Doctor => doctor::run(&config, &cli.store, Clock::System),
             Command::Score(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 score::run(&args, &db, &store, Clock::System)
@@ -130,6 +137,10 @@ pub fn run() -> ExitCode {
                 let (db, store) = open_store(&config, &cli.store)?;
                 let secret = crate::secret::Secret::load(&config).map_err(CliError::usage)?;
                 customer::run(&command, &db, &store, &secret, Clock::System)
+            }
+            Command::Facts(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                facts::run(&args, &db, &store)
             }
             Command::Rebuild(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -1,13 +1,16 @@
 //! SQL of the journal: keys and facts.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
+use diesel::connection::{DefaultLoadingMode, SimpleConnection};
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
 use super::fold::Fact;
 use super::{Payload, Source};
 use crate::db::Conn;
-use crate::db::schema::{fact_keys, facts};
+use crate::db::schema::{fact_keys, facts, rollups};
 use crate::each_backend;
 use crate::identity::Identity;
 use crate::primitives::{CustomerId, FactId, StoreId, Timestamp};
@@ -168,4 +171,65 @@ pub fn customers_after(
         .order(facts::customer_id)
         .limit(limit)
         .load(conn)
+}
+
+/// A fact without what it says: who, what kind, whence, when.
+#[derive(Debug, Clone, PartialEq, Eq, HasQuery, serde::Serialize)]
+#[diesel(table_name = facts)]
+pub struct Listed {
+    pub id: FactId,
+    pub customer_id: CustomerId,
+    pub kind: String,
+    pub source: Source,
+    pub source_key: String,
+    pub occurred_at: Timestamp,
+    pub received_at: Timestamp,
+}
+
+/// Shows `seen` the store's facts that occurred at `from` or later, in the order they came in, until it breaks off.
+///
+/// Row by row, and sorted on disk where the database has to: a journal of any length fits in memory.
+pub fn each(
+    conn: &mut Conn,
+    store: StoreId,
+    from: Timestamp,
+    source: Option<Source>,
+    mut seen: impl FnMut(Listed) -> ControlFlow<()>,
+) -> QueryResult<()> {
+    let wanted = || facts::store_id.eq(store).and(facts::occurred_at.ge(from));
+    match conn {
+        Conn::Postgres(pg) => {
+            let mut query = Listed::query().filter(wanted()).order(facts::id).into_boxed();
+            if let Some(source) = source {
+                query = query.filter(facts::source.eq(source));
+            }
+            for row in query.load_iter::<Listed, PgRowByRowLoadingMode>(pg)? {
+                if seen(row?).is_break() {
+                    break;
+                }
+            }
+        }
+        Conn::Sqlite(sqlite) => {
+            sqlite.batch_execute("PRAGMA temp_store = FILE")?;
+            let mut query = Listed::query().filter(wanted()).order(facts::id).into_boxed();
+            if let Some(source) = source {
+                query = query.filter(facts::source.eq(source));
+            }
+            for row in query.load_iter::<Listed, DefaultLoadingMode>(sqlite)? {
+                if seen(row?).is_break() {
+                    break;
+                }
+            }
+            sqlite.batch_execute("PRAGMA temp_store = MEMORY")?;
+        }
+    }
+    Ok(())
+}
+
+/// When a fact last changed anyone of the store, by the real clock.
+pub fn last_change(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Timestamp>> {
+    rollups::table
+        .filter(rollups::store_id.eq(store))
+        .select(diesel::dsl::max(rollups::changed_at))
+        .get_result(conn)
 }

@@ -7,6 +7,7 @@ mod api;
 mod journal;
 mod mail;
 mod rules;
+mod doctor;
 mod import;
 mod schema;
 mod scoring;

@@ -1,0 +1,73 @@
+//! `homing doctor` and `homing facts` from outside.
+
+use homing::db::DbError;
+
+use crate::on_both_backends;
+use crate::support::Program;
+
+const ORDERS: &str = "order_id,placed_at,status,currency,total,customer_id\n\
+    1,2026-05-01,paid,EUR,30,c1\n2,2026-05-03,paid,EUR,30,c2\n";
+
+fn lines(out: &str) -> Vec<serde_json::Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+on_both_backends! {
+    async fn the_journal_is_listed_line_by_line(test: TestDb) {
+        let program = Program::on(&test);
+        program.write("o.csv", ORDERS);
+        program.must(&["import", "orders", "o.csv"]);
+        program.write("c.csv", "customer_id,name\nc1,Ann\n");
+        program.must(&["import", "customers", "c.csv"]);
+        let all = lines(&program.must(&["facts"]));
+        let kinds: Vec<&str> = all.iter().map(|fact| fact["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["order_stated", "order_stated", "identified"]);
+        assert_eq!(all[0]["occurred_at"], "2026-05-01T00:00:00Z");
+        assert!(all[0]["source_key"].as_str().unwrap().starts_with("1:") && all[0]["id"].is_string());
+        let fields: Vec<&String> = all[0].as_object().unwrap().keys().collect();
+        assert_eq!(fields.len(), 7, "{fields:?}");
+        assert_eq!(lines(&program.must(&["facts", "--from", "2026-05-02"])).len(), 2);
+        assert_eq!(lines(&program.must(&["facts", "--source", "tracking"])).len(), 0);
+        assert_eq!(lines(&program.must(&["facts", "--source", "csv", "--from", "2026-05-01T00:00:01Z"])).len(), 2);
+        assert_eq!(program.run(&["facts", "--from", "soon"]).code, 2);
+        assert_eq!(program.run(&["facts", "--source", "gossip"]).code, 2);
+    }
+
+    async fn a_healthy_house_is_well(test: TestDb) {
+        use diesel::prelude::*;
+        use homing::db::schema::stores;
+        test.db.write_here(|conn| {
+            let settings = (stores::mail_from.eq("Tea <hello@shop.example>"), stores::postal_address.eq("1 Lake Road"));
+            diesel::update(stores::table).set(settings).execute(conn).map_err(DbError::from)
+        }).unwrap();
+        let program = Program::on(&test).with("HOMING_PUBLIC_URL", "https://shop.example").with("HOMING_SMTP_URL", "file:mail");
+        let finished = program.run(&["doctor"]);
+        assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+        assert!(finished.stdout.lines().all(|line| line.starts_with("well")), "{}", finished.stdout);
+    }
+
+    async fn what_is_broken_is_said_with_what_to_do(test: TestDb) {
+        let program = Program::on(&test);
+        let finished = program.run(&["doctor"]);
+        assert_eq!(finished.code, 1);
+        for words in ["has no settings yet", "homing apply shop.toml", "HOMING_SMTP_URL is not set", "this machine alone"] {
+            assert!(finished.stdout.contains(words), "{words}: {}", finished.stdout);
+        }
+        assert!(finished.stderr.contains("error: 2 things are broken"), "{}", finished.stderr);
+        let program = program.with("HOMING_SMTP_URL", "smtp://user:secret-word@127.0.0.1:1");
+        let finished = program.run(&["doctor"]);
+        assert!(finished.stdout.contains("broken    mail"), "{}", finished.stdout);
+        assert!(!format!("{}{}", finished.stdout, finished.stderr).contains("secret-word"));
+        let finished = program.run(&["--store", "absent", "doctor"]);
+        assert!(finished.stdout.contains("there is no store `absent`"), "{}", finished.stdout);
+    }
+}
+
+#[test]
+fn a_doctor_leaves_no_trace() {
+    let program = Program::alone();
+    let finished = program.run(&["doctor"]);
+    assert_eq!(finished.code, 1);
+    assert!(finished.stdout.contains("homing migrate"), "{}", finished.stdout);
+    assert_eq!(std::fs::read_dir(program.folder()).unwrap().count(), 0);
+}
