@@ -1,5 +1,6 @@
 //! Is a document sensible? What is allowed but hardly meant, in words for the operator. Pure.
 
+use super::condition::Field;
 use super::{Class, Rule, RuleStatus, ShopDocument, StopOn, TriggerKind};
 use crate::primitives::Delay;
 use crate::stores::{QuietHours, Sending};
@@ -78,6 +79,13 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
             ));
         }
     }
+    if rule.status == RuleStatus::Shadow {
+        warnings.push(
+            "status = \"shadow\" is kept, but in this version it decides as little as a draft"
+                .to_owned(),
+        );
+    }
+    warnings.extend(audience_of_nobody(rule));
     if rule.holdout > 0.5 {
         warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
     }
@@ -99,6 +107,33 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
             ));
         }
         _ => {}
+    }
+    warnings
+}
+
+/// Why its audience can hold nobody, or asks what is not known yet.
+fn audience_of_nobody(rule: &Rule) -> Vec<String> {
+    let Some(audience) = &rule.audience else { return Vec::new() };
+    let predicted = [Field::PAlive, Field::ExpectedOrders90d, Field::ValueAtRisk];
+    let mut warnings: Vec<String> = audience
+        .fields()
+        .intersection(&predicted.into())
+        .map(|field| {
+            format!("its audience asks for {field}, which is unknown in this version: no comparison with it is true")
+        })
+        .collect();
+    let of_buyers = matches!(
+        rule.trigger.kind,
+        TriggerKind::FirstOrder { .. }
+            | TriggerKind::Order { .. }
+            | TriggerKind::RepurchaseDue { .. }
+            | TriggerKind::WinBack { .. }
+    );
+    if of_buyers && audience.wants_no_orders() {
+        warnings.push(format!(
+            "its audience is who never ordered, but {} counts from an order: it reaches nobody",
+            rule.trigger.kind.name()
+        ));
     }
     warnings
 }
@@ -175,6 +210,15 @@ mod tests {
             ),
             (("wait = \"3d\"", "wait = \"0s\""), "step 2 has no `wait`"),
             (("until = \"365d\"", "until = \"91d\""), "reaches past until (91d)"),
+            (("status = \"draft\"", "status = \"shadow\""), "decides as little as a draft"),
+            (("\"spent\"", "\"value_at_risk\""), "asks for value_at_risk, which is unknown"),
+            (
+                (
+                    "\"order_days\", op = \"gte\", value = 2",
+                    "\"orders_count\", op = \"lt\", value = 1",
+                ),
+                "repurchase_due counts from an order: it reaches nobody",
+            ),
             (("holdout = 0.20", "holdout = 0.9"), "rule win-back: holdout = 0.9 keeps most"),
             (
                 ("at_most_every = \"180d\"", "stop_on = [\"visit\"]"),

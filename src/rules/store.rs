@@ -50,30 +50,17 @@ pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     all_stored(rules_of.load(conn)?)
 }
 
-/// The rules that send.
+/// The rules that are live.
 pub fn live(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
-    with_status(conn, store, &[RuleStatus::Live])
-}
-
-/// The rules that decide: live ones, and those that decide in the shadow and send nothing.
-pub fn deciding(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
-    with_status(conn, store, &[RuleStatus::Live, RuleStatus::Shadow])
-}
-
-fn with_status(
-    conn: &mut Conn,
-    store: StoreId,
-    wanted: &[RuleStatus],
-) -> QueryResult<Vec<StoredRule>> {
-    let running = in_force!()
+    let live = in_force!()
         .filter(
             rules::store_id
                 .eq(store)
                 .and(rules::retired_at.is_null())
-                .and(rules::status.eq_any(wanted.iter().map(|status| status.as_str()))),
+                .and(rules::status.eq(RuleStatus::Live)),
         )
         .order(rules::id);
-    all_stored(running.load(conn)?)
+    all_stored(live.load(conn)?)
 }
 
 /// By its key, retired or not: a rule's ledger outlives it. A retired one is paused.

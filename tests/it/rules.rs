@@ -57,7 +57,7 @@ on_both_backends! {
             "+ rule cart-left (live)",
             "+ rule first-order-thanks (live)",
             "+ rule repurchase (live)",
-            "+ rule win-back (shadow)",
+            "+ rule win-back (draft)",
         ]);
         assert_eq!(lines(&apply(&test.db, &example, test.now.plus(Delay::days(1)))), Vec::<String>::new());
         let stored = rule(&test.db, "repurchase");
@@ -141,7 +141,6 @@ on_both_backends! {
         let stored = rule(&test.db, "cart-left");
         assert_eq!((stored.version, stored.status, stored.rule.status, stored.live_since), (2, RuleStatus::Paused, RuleStatus::Paused, None));
         assert_eq!(keys(&test.db, rules::store::live), ["browsed-not-bought", "first-order-thanks", "repurchase"]);
-        assert_eq!(keys(&test.db, rules::store::deciding), ["browsed-not-bought", "first-order-thanks", "repurchase", "win-back"]);
         let exported = test.db.read_here(|conn| rules::export(conn, "default").map_err(DbError::from)).unwrap().unwrap();
         assert_eq!(exported.rules[1].status, RuleStatus::Paused);
 
@@ -172,7 +171,7 @@ on_both_backends! {
     }
 
     async fn a_paused_rule_that_left_and_came_back_as_it_was_is_in_force_again(test: TestDb) {
-        let paused = edited("status = \"shadow\"", "status = \"paused\"");
+        let paused = edited("status = \"draft\"", "status = \"paused\"");
         apply(&test.db, &paused, test.now);
         let none = ShopDocument { rules: Vec::new(), ..paused.clone() };
         apply(&test.db, &none, test.now);

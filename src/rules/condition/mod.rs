@@ -205,6 +205,19 @@ impl Condition {
         self.fields().into_iter().map(|field| (field.to_string(), value(field))).collect()
     }
 
+    /// Whether it holds for those alone who never ordered, as far as its own words say so.
+    pub fn wants_no_orders(&self) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().any(Self::wants_no_orders),
+            Self::Any(parts) => parts.iter().all(Self::wants_no_orders),
+            Self::Not(_) => false,
+            Self::Is(Comparison { field: Field::OrdersCount, op, operand: Operand::Number(n) }) => {
+                matches!(op, Op::Eq | Op::Lte) && *n == 0.0 || *op == Op::Lt && *n <= 1.0
+            }
+            Self::Is(_) => false,
+        }
+    }
+
     fn visit(&self, f: &mut impl FnMut(&Comparison)) {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(f)),
