@@ -2,9 +2,15 @@
 //!
 //! Each follows an index and reads a bounded number of rows: a page must answer at once with a million customers.
 
+pub mod alarms;
+pub mod at_risk;
+pub mod customer;
 pub mod customers;
 pub mod messages;
+pub mod outbox;
+pub mod rules;
 pub mod timeline;
+pub mod today;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;

@@ -1,0 +1,168 @@
+//! The console: HTML for operators, a file per screen. Every URL of it stands in [`configure`].
+//!
+//! Pages are written on the server, work without script, and ask no other host for anything.
+
+mod assets;
+mod at_risk;
+mod catalogue;
+mod chart;
+mod csrf;
+mod customer;
+mod customers;
+mod desk;
+mod error;
+mod format;
+mod html;
+mod limits;
+mod outbox;
+mod render;
+mod rules;
+mod shell;
+mod sign_in;
+mod today;
+mod words;
+
+use actix_session::SessionMiddleware;
+use actix_session::config::CookieContentSecurity;
+use actix_session::storage::CookieSessionStore;
+use actix_web::cookie::{Key, SameSite};
+use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
+use actix_web::{HttpResponse, web};
+
+use crate::config::Config;
+use crate::secret::Secret;
+use crate::users::PasswordHash;
+
+use assets::Static;
+use error::PageError;
+use limits::SignInLimits;
+use render::{Screen, Templates};
+
+/// What all pages share, made once at start: handed to [`configure`] as `web::Data`.
+pub struct Pages {
+    templates: Templates,
+    statics: Static,
+    limits: SignInLimits,
+    days: today::DayMemo,
+    decoy: PasswordHash,
+    key: Key,
+    /// Cookies go over HTTPS only, where the console has it.
+    secure: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PagesError {
+    #[error(transparent)]
+    Templates(#[from] render::TemplatesError),
+    #[error("a file in HOMING_TEMPLATES/static cannot be read: {0}")]
+    Static(#[from] std::io::Error),
+}
+
+impl Pages {
+    /// # Errors
+    /// A template or text, built in or from `HOMING_TEMPLATES`, cannot be read, is not valid, or names what no page has.
+    pub fn new(config: &Config, secret: &Secret) -> Result<Self, PagesError> {
+        let templates = Templates::load(config.templates.as_deref())?;
+        check(&templates)?;
+        Ok(Self {
+            templates,
+            statics: Static::load(config.templates.as_deref())?,
+            limits: SignInLimits::default(),
+            days: today::DayMemo::default(),
+            decoy: sign_in::decoy(),
+            key: Key::derive_from(&secret.keyed_hash("console session", &[])),
+            secure: config.public_url.starts_with("https://"),
+        })
+    }
+}
+
+/// Renders every sample of every screen in both languages, with undefined values forbidden.
+fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
+    fn all<S: Screen>(templates: &Templates) -> Result<(), render::TemplatesError> {
+        templates.check::<S>()
+    }
+    all::<error::ErrorPage>(templates)?;
+    all::<sign_in::SignInPage>(templates)?;
+    all::<today::TodayPage>(templates)?;
+    all::<at_risk::AtRiskPage>(templates)?;
+    all::<customers::CustomersPage>(templates)?;
+    all::<customer::CustomerPage>(templates)?;
+    all::<rules::RulesPage>(templates)?;
+    all::<rules::RulePage>(templates)?;
+    all::<outbox::OutboxPage>(templates)?;
+    all::<outbox::MessagePage>(templates)
+}
+
+/// Nothing but ourselves, and no inline script or style: what gets into a page as text stays text.
+const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The console's routes. Its scope takes every path that is left, so it is registered last.
+pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
+    let session = SessionMiddleware::builder(CookieSessionStore::default(), pages.key.clone())
+        .cookie_name("homing_session".to_owned())
+        .cookie_secure(pages.secure)
+        .cookie_same_site(SameSite::Lax)
+        .cookie_http_only(true)
+        .cookie_content_security(CookieContentSecurity::Private)
+        .build();
+    let headers = DefaultHeaders::new()
+        .add(("Content-Security-Policy", CONTENT_SECURITY))
+        .add(("X-Content-Type-Options", "nosniff"))
+        .add(("X-Frame-Options", "DENY"))
+        .add(("Referrer-Policy", "same-origin"))
+        .add(("Permissions-Policy", "camera=(), geolocation=(), microphone=()"))
+        .add(("Cross-Origin-Opener-Policy", "same-origin"))
+        // Pages hold personal data: none is kept by a browser or a proxy. Static files say otherwise themselves.
+        .add(("Cache-Control", "no-store"));
+
+    let scope = web::scope("")
+        .app_data(pages)
+        // The last wrapped runs first: headers and compression outside, then the session, then errors as pages.
+        .wrap(from_fn(error::as_pages))
+        .wrap(session)
+        .wrap(Compress::default())
+        .wrap(headers)
+        .route("/static/{version}/{name}", web::get().to(assets::serve))
+        .route("/sign-in", web::get().to(sign_in::form))
+        .route("/sign-in", web::post().to(sign_in::post))
+        .route("/sign-out", web::post().to(sign_in::out))
+        .route("/preferences", web::post().to(sign_in::prefer))
+        .route("/", web::get().to(today::page))
+        .route("/at-risk", web::get().to(at_risk::page))
+        .route("/customers", web::get().to(customers::page))
+        .route("/customers/{id}", web::get().to(customer::page))
+        .route("/rules", web::get().to(rules::list))
+        .route("/rules/{key}", web::get().to(rules::page))
+        .route("/rules/{key}/status", web::post().to(rules::set_status))
+        .route("/outbox", web::get().to(outbox::list))
+        .route("/outbox/{id}", web::get().to(outbox::message))
+        .route("/outbox/{id}/resend", web::post().to(outbox::resend))
+        .route("/outbox/{id}/close", web::post().to(outbox::close))
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(PageError::NotFound) }));
+    config.service(scope);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_renders_in_both_languages_with_nothing_undefined() {
+        let templates = Templates::load(None).unwrap();
+        check(&templates).unwrap();
+    }
+
+    #[test]
+    fn a_broken_template_in_the_folder_is_found_at_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pages");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("error.html"), "{{ page.no_such_thing }}").unwrap();
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        let error = check(&templates).unwrap_err().to_string();
+        assert!(error.contains("error.html"), "{error}");
+        std::fs::write(path.join("error.html"), "{% if %}").unwrap();
+        assert!(Templates::load(Some(folder.path())).is_err());
+    }
+}

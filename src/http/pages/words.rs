@@ -1,0 +1,384 @@
+//! Sentences about customers, decisions and rules, in the reader's language, made of facts alone.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::format::{Format, UNKNOWN};
+use super::html::Html;
+use crate::primitives::{Delay, Timestamp};
+use crate::reports::at_risk;
+use crate::rules::{Rule, StopOn, TriggerKind};
+
+/// A shape, a colour and the word.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Mark {
+    pub class: &'static str,
+    pub text: String,
+}
+
+/// A segment's mark: its group has the shape, so that colour never stands alone.
+pub fn segment(format: &Format, key: &str) -> Mark {
+    let class = match key {
+        "champions" | "loyal_customers" => "growing",
+        "potential_loyalists"
+        | "new_customers"
+        | "promising"
+        | "hot_prospects"
+        | "engaged_visitors"
+        | "new_visitors" => "rising",
+        "need_attention" | "about_to_sleep" | "casual_visitors" | "fading_visitors" => "wavering",
+        "at_risk" | "cant_lose_them" => "slipping",
+        _ => "dormant",
+    };
+    Mark { class, text: known(format, "segment", key) }
+}
+
+/// A rule's or a message's state, an outcome: a tag.
+pub fn outcome(format: &Format, key: &str) -> Mark {
+    let class = match key {
+        "sent" | "live" | "granted" => "good",
+        "deferred" | "suppressed" | "paused" | "withdrawn" => "warn",
+        "failed" | "in_doubt" => "risk",
+        "held_out" | "shadow" => "info",
+        _ => "",
+    };
+    Mark { class, text: known(format, "outcome", key) }
+}
+
+pub fn status(format: &Format, key: &str) -> Mark {
+    Mark { text: known(format, "status", key), ..outcome(format, key) }
+}
+
+/// The text of `group.key`; a word that came into the data later shows itself.
+pub fn known(format: &Format, group: &str, key: &str) -> String {
+    let full = format!("{group}.{key}");
+    if format.words.has(&full) { format.text(&full, &[]) } else { key.replace('_', " ") }
+}
+
+/// Name, else address, else the shop's id, else that nobody knows yet who it is.
+pub fn who(
+    format: &Format,
+    name: Option<&str>,
+    email: Option<&str>,
+    external_id: Option<&str>,
+    id: i64,
+) -> String {
+    match name.or(email).or(external_id) {
+        Some(text) => text.to_owned(),
+        None => {
+            let digits = id.to_string();
+            let tail = &digits[digits.len().saturating_sub(6)..];
+            format.text("customer.visitor", &[("id", tail)])
+        }
+    }
+}
+
+/// Why a customer is on the worklist: rhythm and silence, and the chance once one is known.
+pub fn why_now(format: &Format, row: &at_risk::Row) -> Html {
+    silence(format, row.days_since, row.frequency, row.usual_gap_days, row.p_alive)
+}
+
+pub fn silence(
+    format: &Format,
+    days_since: f64,
+    order_days: i32,
+    usual_gap: Option<f64>,
+    p_alive: Option<f64>,
+) -> Html {
+    let days = days_since.floor() as i64;
+    let days_text = format.number(days);
+    let mut text = match usual_gap {
+        Some(gap) if order_days > 1 => {
+            let gap_text = format.decimal(gap);
+            format.html("why.rhythm", &[("gap", &gap_text), ("days", &days_text)])
+        }
+        Some(gap) => {
+            let gap_text = format.decimal(gap);
+            format.html("why.once", &[("gap", &gap_text), ("days", &days_text)])
+        }
+        None => format.html("why.days", &[("days", &days_text)]),
+    };
+    if let Some(p) = p_alive {
+        let chance = format.percent(p, 0);
+        text.0.push_str(&format.html("why.chance", &[("chance", &chance)]).0);
+    } else if let Some(gap) = usual_gap.filter(|gap| *gap > 0.0 && days_since >= 2.0 * gap) {
+        let times = format.decimal(days_since / gap);
+        text.0.push_str(&format.html("why.times", &[("times", &times)]).0);
+    }
+    text
+}
+
+/// A decision in plain words.
+pub fn reason(format: &Format, outcome: &str, reason: Option<&str>, facts: &str) -> String {
+    let mut text = match reason {
+        Some(reason) => known(format, "reason", reason),
+        None => known(format, "outcome_text", outcome),
+    };
+    let facts: Value = serde_json::from_str(facts).unwrap_or_default();
+    let until = ["until", "retry_at", "next_attempt_at"]
+        .iter()
+        .find_map(|key| facts.get(key)?.as_str()?.parse::<Timestamp>().ok());
+    if let (Some(until), "deferred") = (until, outcome) {
+        text.push_str(&format.text("reason_until", &[("when", &format.when(until))]));
+    }
+    text
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Pair {
+    pub name: String,
+    pub value: String,
+}
+
+/// The facts a decision was made on, one a line; instants in the store's time.
+pub fn facts(format: &Format, raw: &str) -> Vec<Pair> {
+    let Ok(Value::Object(map)) = serde_json::from_str::<Value>(raw) else { return Vec::new() };
+    map.iter()
+        .map(|(name, value)| Pair { name: known(format, "fact", name), value: fact(format, value) })
+        .collect()
+}
+
+fn fact(format: &Format, value: &Value) -> String {
+    match value {
+        Value::Null => UNKNOWN.to_owned(),
+        Value::Bool(yes) => format.text(if *yes { "yes" } else { "no" }, &[]),
+        Value::Number(n) => match n.as_i64() {
+            Some(n) => format.number(n),
+            None => n.as_f64().map_or(UNKNOWN.to_owned(), |x| format.decimal(x)),
+        },
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(at) if text.contains('T') => format.when(at),
+            _ => text.clone(),
+        },
+        Value::Array(items) => {
+            items.iter().map(|item| fact(format, item)).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| {
+                format!("{}: {}", known(format, "fact", name), fact(format, value))
+            })
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}
+
+/// "4 hours", "3 days"; in the largest unit that keeps it whole.
+pub fn delay(format: &Format, delay: Delay) -> String {
+    let seconds = delay.as_seconds();
+    let (key, size) = [("days", 86_400), ("hours", 3_600), ("minutes", 60)]
+        .into_iter()
+        .find(|(_, size)| seconds % size == 0 && seconds != 0)
+        .unwrap_or(("seconds", 1));
+    format.count(&format!("span.{key}"), seconds / size)
+}
+
+/// What a rule does, in one paragraph; each phrase that a part of the page explains is a link to that part.
+pub fn rule_sentence(format: &Format, rule: &Rule) -> Html {
+    let mut out = String::new();
+    let mut part = |anchor: &str, html: Html| {
+        out.push_str(
+            &html.0.replace("<b>", &format!("<a href=\"#{anchor}\">")).replace("</b>", "</a>"),
+        );
+    };
+    part(
+        "trigger",
+        format.html("sentence.when", &[("moment", &moment(format, &rule.trigger.kind))]),
+    );
+    if let Some(audience) = &rule.audience {
+        let condition = condition_of(format, audience);
+        part("audience", format.html("sentence.who", &[("condition", &condition)]));
+    }
+    for (n, step) in rule.steps.iter().enumerate() {
+        let template = known(format, "template", &step.template);
+        let wait = delay(format, step.wait);
+        let key = match (n, step.wait == Delay::ZERO) {
+            (0, true) => "sentence.send",
+            (0, false) => "sentence.wait_send",
+            _ => "sentence.then_send",
+        };
+        let values: &[(&str, &str)] = if key == "sentence.send" {
+            &[("template", &template)]
+        } else {
+            &[("template", &template), ("wait", &wait)]
+        };
+        part("steps", format.html(key, values));
+        if let Some(coupon) = &step.coupon {
+            part("steps", format.html("sentence.coupon", &[("coupon", coupon)]));
+        }
+    }
+    part("steps", format.html("sentence.end", &[]));
+    let stops: Vec<String> = rule
+        .stop_on
+        .iter()
+        .map(|stop| match stop {
+            StopOn::Order => format.text("sentence.stop_order", &[]),
+            StopOn::Visit => format.text("sentence.stop_visit", &[]),
+        })
+        .collect();
+    if !stops.is_empty() {
+        let all = stops.join(&format.text("sentence.or", &[]));
+        part("guards", format.html("sentence.stop", &[("stops", &all)]));
+    }
+    if let Some(every) = rule.at_most_every {
+        part("guards", format.html("sentence.every", &[("every", &delay(format, every))]));
+    }
+    if rule.holdout > 0.0 {
+        let share = share(format, rule.holdout);
+        part("guards", format.html("sentence.holdout", &[("share", &share)]));
+    }
+    Html(out.trim().to_owned())
+}
+
+fn share(format: &Format, share: f64) -> String {
+    let decimals = usize::from((share * 100.0).fract() > 0.001);
+    format.percent(share, decimals)
+}
+
+/// The moment and the delay: "4 hours after a visit without an order".
+pub fn moment(format: &Format, kind: &TriggerKind) -> String {
+    let after = delay(format, kind.after());
+    let key = if kind.after() == Delay::ZERO { "at" } else { "after" };
+    let what = match kind {
+        TriggerKind::SegmentEntered { segment, .. } => {
+            let name = known(format, "segment", segment);
+            format.text("moment.segment_entered", &[("segment", &name)])
+        }
+        other => format.text(&format!("moment.{}", other.name()), &[]),
+    };
+    if key == "at" {
+        format.text("moment.at", &[("what", &what)])
+    } else {
+        format.text("moment.after", &[("after", &after), ("what", &what)])
+    }
+}
+
+/// An audience in words, read from its text form, so that a field added later still shows.
+fn condition_of(format: &Format, audience: &impl Serialize) -> String {
+    serde_json::to_value(audience).map_or(String::new(), |value| condition(format, &value, true))
+}
+
+pub fn condition(format: &Format, value: &Value, outermost: bool) -> String {
+    let Some(object) = value.as_object() else { return value.to_string() };
+    let list = |key: &str| object.get(key).and_then(Value::as_array);
+    for (key, join) in [("all", "condition.and"), ("any", "condition.or")] {
+        if let Some(parts) = list(key) {
+            let texts: Vec<String> =
+                parts.iter().map(|part| condition(format, part, false)).collect();
+            let text = texts.join(&format.text(join, &[]));
+            return if outermost || texts.len() < 2 { text } else { format!("({text})") };
+        }
+    }
+    if let Some(inner) = object.get("not") {
+        let text = condition(format, inner, false);
+        return format.text("condition.not", &[("what", &text)]);
+    }
+    let text_of = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (field, op) = (text_of("field"), text_of("op"));
+    let name = known(format, "field", field);
+    let empty = Value::Null;
+    let operand = object.get("value").unwrap_or(&empty);
+    if op == "is_set" {
+        let key = if operand == &Value::Bool(false) {
+            "condition.is_not_set"
+        } else {
+            "condition.is_set"
+        };
+        return format.text(key, &[("field", &name)]);
+    }
+    let shown = operand_text(format, field, operand);
+    let key = format!("condition.{op}");
+    if format.words.has(&key) {
+        format.text(&key, &[("field", &name), ("value", &shown)])
+    } else {
+        format!("{name} {op} {shown}")
+    }
+}
+
+fn operand_text(format: &Format, field: &str, value: &Value) -> String {
+    match (field, value) {
+        (_, Value::Array(items)) => items
+            .iter()
+            .map(|item| operand_text(format, field, item))
+            .collect::<Vec<_>>()
+            .join(&format.text("list_comma", &[])),
+        ("segment", Value::String(key)) => known(format, "segment", key),
+        ("consent", Value::String(key)) => known(format, "consent", key),
+        ("spent" | "average_order_value" | "cart_value" | "value_at_risk", Value::Number(n)) => {
+            let unit = 10_f64.powi(format.currency.decimals() as i32);
+            format.money((n.as_f64().unwrap_or_default() * unit).round() as i64)
+        }
+        (_, other) => fact(format, other),
+    }
+}
+
+/// Joins phrases as a list in a sentence: "a, b and c".
+pub fn list(format: &Format, items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [head @ .., last] => {
+            let head = head.join(&format.text("list_comma", &[]));
+            format.text("list_and", &[("head", &head), ("last", last)])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::Lang;
+    use super::super::format::tests::format;
+    use super::*;
+    use crate::ledger;
+
+    #[test]
+    fn every_outcome_and_reason_has_words_in_both_languages() {
+        for lang in Lang::ALL {
+            let format = format(lang, "CNY");
+            for outcome in ledger::Outcome::ALL {
+                assert!(format.words.has(&format!("outcome.{outcome}")), "{lang:?} {outcome}");
+                assert!(format.words.has(&format!("outcome_text.{outcome}")), "{lang:?} {outcome}");
+            }
+            for reason in ledger::Reason::ALL {
+                assert!(format.words.has(&format!("reason.{reason}")), "{lang:?} {reason}");
+            }
+            for segment in crate::rules::condition::SEGMENTS {
+                assert!(format.words.has(&format!("segment.{segment}")), "{lang:?} {segment}");
+            }
+        }
+    }
+
+    #[test]
+    fn why_now_says_rhythm_and_silence_and_invents_no_chance() {
+        let en = format(Lang::En, "CNY");
+        let text = silence(&en, 61.4, 7, Some(23.0), None).0;
+        assert!(text.contains("23 days") && text.contains("<b>61 days</b>"), "{text}");
+        assert!(!text.contains('%'), "{text}");
+        let zh = silence(&format(Lang::Zh, "CNY"), 61.4, 7, Some(23.0), Some(0.31)).0;
+        assert!(zh.contains("31%"), "{zh}");
+    }
+
+    #[test]
+    fn a_deferral_says_until_when() {
+        let en = format(Lang::En, "CNY");
+        let facts = r#"{"until":"2026-11-26T02:00:00Z","sent":2}"#;
+        assert!(reason(&en, "deferred", Some("cap"), facts).ends_with("Thu 10:00."));
+        let shown = super::facts(&en, facts);
+        assert!(shown.iter().any(|pair| pair.value == "Thu 10:00"), "{shown:?}");
+    }
+
+    #[test]
+    fn an_audience_reads_as_words() {
+        let en = format(Lang::En, "CNY");
+        let raw = serde_json::json!({"all": [
+            {"field": "orders_count", "op": "gte", "value": 2},
+            {"any": [{"field": "segment", "op": "in", "value": ["at_risk", "lost"]}, {"field": "spent", "op": "gt", "value": 300}]},
+        ]});
+        let text = condition(&en, &raw, true);
+        assert!(
+            text.contains("At risk") && text.contains("¥300") && text.contains(" or "),
+            "{text}"
+        );
+        assert!(!text.contains('_') && !text.contains("gte"), "{text}");
+    }
+}

@@ -1,0 +1,116 @@
+//! What an operator must know before anything else, and the numbers beside the rooms. Asked on every page: all cheap.
+
+use diesel::prelude::*;
+
+use super::capped_count;
+use crate::db::Conn;
+use crate::db::schema::{customers, scoring_runs};
+use crate::primitives::{Delay, Timestamp};
+use crate::stores::Store;
+
+/// Scores are made every night: older than this, a night was missed.
+const SCORES_OLD_AFTER: Delay = Delay::hours(36);
+
+#[derive(Debug, Clone, Default)]
+pub struct Alarms {
+    /// On the worklist; at most `CAP` + 1.
+    pub at_risk: i64,
+    pub in_doubt: i64,
+    pub failed_today: i64,
+    scores: Scores,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Scores {
+    #[default]
+    Fresh,
+    /// There are customers, and nobody scored them yet.
+    Never,
+    Old(Timestamp),
+    /// A run for a past day stands: what is shown is that day's.
+    Historic(Timestamp),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alarm {
+    InDoubt(i64),
+    FailedToday(i64),
+    NoSender,
+    NoPostalAddress,
+    NoSmtp,
+    NeverScored,
+    ScoresOld(Timestamp),
+    ScoresHistoric(Timestamp),
+}
+
+impl Alarms {
+    /// The worst first.
+    pub fn ringing(&self, store: &Store, smtp: bool) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        if self.in_doubt > 0 {
+            alarms.push(Alarm::InDoubt(self.in_doubt));
+        }
+        if self.failed_today > 0 {
+            alarms.push(Alarm::FailedToday(self.failed_today));
+        }
+        if store.mail_from.is_none() {
+            alarms.push(Alarm::NoSender);
+        } else if store.postal_address.is_none() {
+            alarms.push(Alarm::NoPostalAddress);
+        }
+        if !smtp {
+            alarms.push(Alarm::NoSmtp);
+        }
+        match self.scores {
+            Scores::Fresh => {}
+            Scores::Never => alarms.push(Alarm::NeverScored),
+            Scores::Old(at) => alarms.push(Alarm::ScoresOld(at)),
+            Scores::Historic(as_of) => alarms.push(Alarm::ScoresHistoric(as_of)),
+        }
+        alarms
+    }
+}
+
+pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarms> {
+    let id = store.id.0;
+    let midnight = store.timezone.start_of(now.day_in(&store.timezone)).0;
+    Ok(Alarms {
+        at_risk: capped_count(
+            conn,
+            &format!("FROM scores WHERE store_id = {id} AND risk_rank IS NOT NULL"),
+        )?,
+        in_doubt: capped_count(
+            conn,
+            &format!("FROM messages WHERE store_id = {id} AND status = 'in_doubt'"),
+        )?,
+        failed_today: capped_count(
+            conn,
+            &format!(
+                "FROM messages WHERE store_id = {id} AND status = 'failed' AND scheduled_at >= {midnight}"
+            ),
+        )?,
+        scores: scores(conn, store, now)?,
+    })
+}
+
+fn scores(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Scores> {
+    let last: Option<(bool, Timestamp, Timestamp)> = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store.id))
+        .order(scoring_runs::id.desc())
+        .select((scoring_runs::historic, scoring_runs::as_of, scoring_runs::ran_at))
+        .first(conn)
+        .optional()?;
+    Ok(match last {
+        Some((true, as_of, _)) => Scores::Historic(as_of),
+        Some((false, _, ran_at)) if now > ran_at.plus(SCORES_OLD_AFTER) => Scores::Old(ran_at),
+        Some(_) => Scores::Fresh,
+        None => {
+            let anyone: Option<i64> = customers::table
+                .filter(customers::store_id.eq(store.id))
+                .select(customers::id)
+                .first(conn)
+                .optional()?;
+            if anyone.is_some() { Scores::Never } else { Scores::Fresh }
+        }
+    })
+}

@@ -1,0 +1,409 @@
+//! All that is known of one customer: every query begins with their id.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
+
+use crate::db::Conn;
+use crate::primitives::{CustomerId, Timestamp};
+use crate::stores::Store;
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Profile {
+    #[diesel(sql_type = BigInt)]
+    pub id: CustomerId,
+    #[diesel(sql_type = Bool)]
+    pub identified: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub external_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub email: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub phone: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub locale: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub timezone: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub country: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub city: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub tags: String,
+    #[diesel(sql_type = Text)]
+    pub consent: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub consent_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub consent_source: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    pub created_at: Timestamp,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub merged_into: Option<CustomerId>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub erased_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub suppressed: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub first_seen_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub last_seen_at: Option<Timestamp>,
+    #[diesel(sql_type = Integer)]
+    pub visits_count: i32,
+    #[diesel(sql_type = Integer)]
+    pub product_views: i32,
+    #[diesel(sql_type = Integer)]
+    pub orders_count: i32,
+    #[diesel(sql_type = Integer)]
+    pub foreign_orders: i32,
+    #[diesel(sql_type = BigInt)]
+    pub spent: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub first_order_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub last_order_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub cart_updated_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub cart_value: Option<i64>,
+}
+
+/// `None` where the store has nobody of that id.
+pub fn profile(conn: &mut Conn, store: &Store, id: CustomerId) -> QueryResult<Option<Profile>> {
+    diesel::sql_query(
+        "SELECT c.id, c.identified, c.external_id, c.email, c.phone, c.name, c.locale, c.timezone, c.country, c.city, c.tags, \
+         c.consent, c.consent_at, c.consent_source, c.created_at, c.merged_into, c.erased_at, x.reason AS suppressed, \
+         r.first_seen_at, r.last_seen_at, COALESCE(r.visits_count, 0) AS visits_count, COALESCE(r.product_views, 0) AS product_views, \
+         COALESCE(r.orders_count, 0) AS orders_count, COALESCE(r.foreign_orders, 0) AS foreign_orders, COALESCE(r.spent, 0) AS spent, \
+         r.first_order_at, r.last_order_at, r.cart_updated_at, r.cart_value \
+         FROM customers c LEFT JOIN rollups r ON r.customer_id = c.id \
+         LEFT JOIN suppressions x ON x.store_id = c.store_id AND x.email_key = c.email_key \
+         WHERE c.id = $1 AND c.store_id = $2",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(store.id)
+    .get_result(conn)
+    .optional()
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Score {
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = SmallInt)]
+    pub r: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub f: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub m: i16,
+    #[diesel(sql_type = Text)]
+    pub segment: String,
+    #[diesel(sql_type = BigInt)]
+    pub segment_since: Timestamp,
+    #[diesel(sql_type = Double)]
+    pub days_since: f64,
+    #[diesel(sql_type = Integer)]
+    pub frequency: i32,
+    #[diesel(sql_type = BigInt)]
+    pub spent: i64,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub usual_gap_days: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub p_alive: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub expected_orders_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub value_at_risk: Option<i64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub risk_rank: Option<f64>,
+}
+
+pub fn score(conn: &mut Conn, id: CustomerId) -> QueryResult<Option<Score>> {
+    diesel::sql_query(
+        "SELECT kind, r, f, m, segment, segment_since, days_since, frequency, spent, usual_gap_days, p_alive, \
+         expected_orders_90d, value_at_risk, risk_rank FROM scores WHERE customer_id = $1",
+    )
+    .bind::<BigInt, _>(id)
+    .get_result(conn)
+    .optional()
+}
+
+/// When and as of when the shown scores were made.
+#[derive(Debug, Clone, Copy, PartialEq, QueryableByName)]
+pub struct Scored {
+    #[diesel(sql_type = BigInt)]
+    pub as_of: Timestamp,
+    #[diesel(sql_type = BigInt)]
+    pub ran_at: Timestamp,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub store_gap_days: Option<f64>,
+}
+
+pub fn scored(conn: &mut Conn, store: &Store) -> QueryResult<Option<Scored>> {
+    diesel::sql_query(
+        "SELECT as_of, ran_at, store_gap_days FROM scoring_runs WHERE store_id = $1 ORDER BY id DESC LIMIT 1",
+    )
+    .bind::<BigInt, _>(store.id)
+    .get_result(conn)
+    .optional()
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct SegmentStay {
+    #[diesel(sql_type = BigInt)]
+    pub since: Timestamp,
+    #[diesel(sql_type = Text)]
+    pub segment: String,
+}
+
+/// Newest first.
+pub fn segments(conn: &mut Conn, id: CustomerId, limit: i64) -> QueryResult<Vec<SegmentStay>> {
+    diesel::sql_query(format!(
+        "SELECT since, segment FROM segment_history WHERE customer_id = $1 ORDER BY since DESC LIMIT {limit}",
+    ))
+    .bind::<BigInt, _>(id)
+    .load(conn)
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Order {
+    #[diesel(sql_type = Text)]
+    pub order_id: String,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = BigInt)]
+    pub placed_at: Timestamp,
+    #[diesel(sql_type = Bool)]
+    pub counts: bool,
+    #[diesel(sql_type = Text)]
+    pub currency: String,
+    #[diesel(sql_type = BigInt)]
+    pub total: i64,
+    #[diesel(sql_type = BigInt)]
+    pub refunded: i64,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub coupon: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub channel: Option<String>,
+}
+
+/// Placed before `before`, newest first; tests and drafts are no orders.
+pub fn orders(
+    conn: &mut Conn,
+    id: CustomerId,
+    before: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<Order>> {
+    diesel::sql_query(format!(
+        "SELECT order_id, status, placed_at, counts, currency, total, refunded, coupon, channel FROM orders \
+         WHERE customer_id = $1 AND placed_at < $2 AND status NOT IN ('draft', 'test') \
+         ORDER BY placed_at DESC, order_id DESC LIMIT {limit}",
+    ))
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(before)
+    .load(conn)
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Line {
+    #[diesel(sql_type = Text)]
+    pub order_id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub product_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub name: Option<String>,
+    #[diesel(sql_type = Double)]
+    pub quantity: f64,
+}
+
+/// The lines of these orders, by order and place; names from the catalogue where the line has none.
+pub fn lines(
+    conn: &mut Conn,
+    store: &Store,
+    id: CustomerId,
+    orders: &[Order],
+) -> QueryResult<Vec<Line>> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<String> = (0..orders.len()).map(|n| format!("${}", n + 2)).collect();
+    let mut query = diesel::sql_query(format!(
+        "SELECT l.order_id, l.product_id, COALESCE(l.name, p.name) AS name, l.quantity FROM order_lines l \
+         LEFT JOIN products p ON p.store_id = {} AND p.product_id = l.product_id \
+         WHERE l.customer_id = $1 AND l.order_id IN ({}) ORDER BY l.order_id, l.line LIMIT 500",
+        store.id.0,
+        places.join(","),
+    ))
+    .into_boxed()
+    .bind::<BigInt, _>(id);
+    for order in orders {
+        query = query.bind::<Text, _>(order.order_id.clone());
+    }
+    query.load(conn)
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Visit {
+    #[diesel(sql_type = BigInt)]
+    pub started_at: Timestamp,
+    #[diesel(sql_type = BigInt)]
+    pub ended_at: Timestamp,
+    #[diesel(sql_type = Integer)]
+    pub page_views: i32,
+    #[diesel(sql_type = Integer)]
+    pub product_views: i32,
+    #[diesel(sql_type = Text)]
+    pub depth: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub channel: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub campaign: Option<String>,
+}
+
+/// Begun before `before`, newest first.
+pub fn visits(
+    conn: &mut Conn,
+    id: CustomerId,
+    before: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<Visit>> {
+    diesel::sql_query(format!(
+        "SELECT started_at, ended_at, page_views, product_views, depth, channel, campaign FROM visits \
+         WHERE customer_id = $1 AND started_at < $2 ORDER BY started_at DESC LIMIT {limit}",
+    ))
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(before)
+    .load(conn)
+}
+
+/// A fact that a visit, an order or a message does not tell already.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Told {
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = BigInt)]
+    pub occurred_at: Timestamp,
+    #[diesel(sql_type = Text)]
+    pub payload: String,
+}
+
+/// Products looked at, carts, checkouts, refunds and words on consent in `[from, before)`, newest first.
+///
+/// Among the newest facts received only: nobody's timeline may cost a scan of a robot's million facts.
+pub fn told(
+    conn: &mut Conn,
+    id: CustomerId,
+    from: Timestamp,
+    before: Timestamp,
+) -> QueryResult<Vec<Told>> {
+    diesel::sql_query(
+        "SELECT kind, occurred_at, payload FROM \
+         (SELECT kind, occurred_at, payload FROM facts WHERE customer_id = $1 ORDER BY id DESC LIMIT 3000) newest \
+         WHERE occurred_at >= $2 AND occurred_at < $3 \
+         AND kind IN ('product_viewed', 'cart_changed', 'checkout_started', 'order_refunded', 'consent_changed') \
+         ORDER BY occurred_at DESC LIMIT 1000",
+    )
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(before)
+    .load(conn)
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Decision {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = BigInt)]
+    pub at: Timestamp,
+    #[diesel(sql_type = BigInt)]
+    pub rule_id: i64,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub step: Option<i32>,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub facts: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub message_id: Option<i64>,
+}
+
+/// The ledger below id `before`, newest first.
+pub fn decisions(
+    conn: &mut Conn,
+    id: CustomerId,
+    before: i64,
+    limit: i64,
+) -> QueryResult<Vec<Decision>> {
+    diesel::sql_query(format!(
+        "SELECT id, at, rule_id, step, outcome, reason, facts, message_id FROM decisions \
+         WHERE customer_id = $1 AND id < $2 ORDER BY id DESC LIMIT {limit}",
+    ))
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(before)
+    .load(conn)
+}
+
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Message {
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = BigInt)]
+    pub rule_id: i64,
+    #[diesel(sql_type = Integer)]
+    pub step: i32,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = BigInt)]
+    pub scheduled_at: Timestamp,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub sent_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub held_for: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub cancelled_for: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub subject: Option<String>,
+}
+
+/// Scheduled, or once scheduled, before `before`; newest first.
+pub fn messages(
+    conn: &mut Conn,
+    id: CustomerId,
+    before: Timestamp,
+    limit: i64,
+) -> QueryResult<Vec<Message>> {
+    diesel::sql_query(format!(
+        "SELECT id, rule_id, step, status, scheduled_at, sent_at, held_for, cancelled_for, subject FROM messages \
+         WHERE customer_id = $1 AND scheduled_at < $2 ORDER BY scheduled_at DESC, id DESC LIMIT {limit}",
+    ))
+    .bind::<BigInt, _>(id)
+    .bind::<BigInt, _>(before)
+    .load(conn)
+}
+
+/// How much there is of each, for the tabs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, QueryableByName)]
+pub struct Counts {
+    #[diesel(sql_type = BigInt)]
+    pub decisions: i64,
+    #[diesel(sql_type = BigInt)]
+    pub orders: i64,
+    #[diesel(sql_type = BigInt)]
+    pub messages: i64,
+    #[diesel(sql_type = BigInt)]
+    pub devices: i64,
+}
+
+pub fn counts(conn: &mut Conn, store: &Store, id: CustomerId) -> QueryResult<Counts> {
+    let (store, id) = (store.id.0, id.0);
+    diesel::sql_query(format!(
+        "SELECT (SELECT COUNT(*) FROM decisions WHERE customer_id = {id}) AS decisions, \
+         (SELECT COUNT(*) FROM orders WHERE customer_id = {id} AND status NOT IN ('draft', 'test')) AS orders, \
+         (SELECT COUNT(*) FROM messages WHERE customer_id = {id}) AS messages, \
+         (SELECT COUNT(*) FROM identities WHERE customer_id = {id} AND store_id = {store} AND identity LIKE 'anon:%') AS devices",
+    ))
+    .get_result(conn)
+}

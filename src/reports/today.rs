@@ -1,0 +1,354 @@
+//! The day so far, beside the same weekday a week before; what moved it; what went out and what is due.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Text};
+use jiff::civil::Date;
+
+use super::capped_count;
+use crate::db::Conn;
+use crate::primitives::{Delay, Timestamp, Zone};
+use crate::stores::Store;
+
+/// What a span of time came to. Money in the store's currency, minor units.
+///
+/// GMV counts every order placed, whether paid yet or not, before refunds; drafts, tests and cancelled ones are left out.
+/// An order in another currency counts as an order and enters no sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    pub gmv: i64,
+    pub orders: i64,
+    pub buyers: i64,
+    pub visitors: i64,
+}
+
+impl Totals {
+    /// Buyers per visitor. `None` where more people bought than were seen: the tracking does not cover the shop.
+    pub fn conversion(&self) -> Option<f64> {
+        (self.visitors > 0 && self.buyers <= self.visitors)
+            .then(|| self.buyers as f64 / self.visitors as f64)
+    }
+
+    /// What one buyer spent: with this, GMV is exactly visitors × conversion × order value.
+    pub fn order_value(&self) -> Option<f64> {
+        (self.buyers > 0).then(|| self.gmv as f64 / self.buyers as f64)
+    }
+
+    pub fn visitor_value(&self) -> Option<f64> {
+        (self.visitors > 0).then(|| self.gmv as f64 / self.visitors as f64)
+    }
+}
+
+#[derive(QueryableByName)]
+struct OrderTotals {
+    #[diesel(sql_type = BigInt)]
+    gmv: i64,
+    #[diesel(sql_type = BigInt)]
+    orders: i64,
+    #[diesel(sql_type = BigInt)]
+    buyers: i64,
+}
+
+#[derive(QueryableByName)]
+struct Visitors {
+    #[diesel(sql_type = BigInt)]
+    visitors: i64,
+}
+
+/// Totals of `[from, until)`.
+pub fn totals(
+    conn: &mut Conn,
+    store: &Store,
+    from: Timestamp,
+    until: Timestamp,
+) -> QueryResult<Totals> {
+    let orders: OrderTotals = diesel::sql_query(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN currency = $1 THEN total ELSE 0 END), 0) AS BIGINT) AS gmv, \
+         COUNT(*) AS orders, COUNT(DISTINCT customer_id) AS buyers FROM orders \
+         WHERE store_id = $2 AND placed_at >= $3 AND placed_at < $4 AND status IN ('open', 'paid', 'refunded')",
+    )
+    .bind::<Text, _>(store.currency.as_str())
+    .bind::<BigInt, _>(store.id)
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(until)
+    .get_result(conn)?;
+    let visitors: Visitors = diesel::sql_query(
+        "SELECT COUNT(DISTINCT customer_id) AS visitors FROM visits \
+         WHERE store_id = $1 AND started_at >= $2 AND started_at < $3",
+    )
+    .bind::<BigInt, _>(store.id)
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(until)
+    .get_result(conn)?;
+    Ok(Totals {
+        gmv: orders.gmv,
+        orders: orders.orders,
+        buyers: orders.buyers,
+        visitors: visitors.visitors,
+    })
+}
+
+/// A day in a zone: its bounds, and the instant of it that is as late as `now` is in its own day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    pub date: Date,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// The same time of day as now; on a day when that is skipped, right after the gap.
+    pub until: Timestamp,
+}
+
+impl Day {
+    pub fn at(date: Date, now: Timestamp, zone: &Zone) -> Self {
+        let start = zone.start_of(date);
+        let end = date.tomorrow().map_or(Timestamp::MAX, |next| zone.start_of(next));
+        let time = zone.tz().to_datetime(now.to_jiff()).time();
+        let until = zone
+            .tz()
+            .to_ambiguous_zoned(date.to_datetime(time))
+            .compatible()
+            .map_or(end, |zoned| Timestamp::from(zoned.timestamp()));
+        Self { date, start, end, until: until.max(start).min(end) }
+    }
+}
+
+/// Today and the same weekday of last week.
+pub fn days(now: Timestamp, zone: &Zone) -> (Day, Day) {
+    let today = now.day_in(zone);
+    let before = today.saturating_sub(jiff::Span::new().days(7));
+    (Day::at(today, now, zone), Day::at(before, now, zone))
+}
+
+/// Each factor's part of the change of GMV; the parts add up to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    pub visitors: i64,
+    pub conversion: i64,
+    pub order_value: i64,
+}
+
+/// Splits the change of GMV = visitors × conversion × order value between its factors.
+///
+/// The logarithmic mean Divisia split (Ang 2005, LMDI-I): part = L(new, old) · ln(factor new / factor old) with
+/// L(a, b) = (a − b) / ln(a / b). It leaves no remainder and favours no order of the factors. `None` where a
+/// factor is zero or unknown on either day: no split is meaningful then.
+///
+/// ```
+/// use homing::reports::today::{Totals, moved};
+/// let before = Totals { gmv: 3_564_100, orders: 199, buyers: 199, visitors: 7_905 };
+/// let now = Totals { gmv: 3_616_200, orders: 194, buyers: 194, visitors: 8_412 };
+/// let parts = moved(now, before).unwrap();
+/// assert_eq!(parts.visitors + parts.conversion + parts.order_value, 3_616_200 - 3_564_100);
+/// assert!(parts.visitors > 0 && parts.conversion < 0 && parts.order_value > 0);
+/// ```
+pub fn moved(now: Totals, before: Totals) -> Option<Moved> {
+    let (new, old) = (now.gmv as f64, before.gmv as f64);
+    if new <= 0.0 || old <= 0.0 {
+        return None;
+    }
+    let mean = if now.gmv == before.gmv { new } else { (new - old) / (new / old).ln() };
+    let part = |new: f64, old: f64| (mean * (new / old).ln()).round() as i64;
+    let visitors = part(now.visitors as f64, before.visitors as f64);
+    let conversion = part(now.conversion()?, before.conversion()?);
+    // What rounding leaves goes to the last part, so that the column adds up to the cent.
+    Some(Moved { visitors, conversion, order_value: now.gmv - before.gmv - visitors - conversion })
+}
+
+#[derive(QueryableByName)]
+struct HourSum {
+    #[diesel(sql_type = BigInt)]
+    hour: i64,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// GMV of each hour since `day` began, 24 of them; on a day of 25 hours the last holds two.
+pub fn gmv_by_hour(conn: &mut Conn, store: &Store, day: Day) -> QueryResult<[i64; 24]> {
+    let start = day.start.0;
+    let rows: Vec<HourSum> = diesel::sql_query(format!(
+        "SELECT (placed_at - {start}) / 3600000000 AS hour, CAST(SUM(total) AS BIGINT) AS n FROM orders \
+         WHERE store_id = $1 AND placed_at >= $2 AND placed_at < $3 AND currency = $4 \
+         AND status IN ('open', 'paid', 'refunded') GROUP BY 1",
+    ))
+    .bind::<BigInt, _>(store.id)
+    .bind::<BigInt, _>(day.start)
+    .bind::<BigInt, _>(day.end)
+    .bind::<Text, _>(store.currency.as_str())
+    .load(conn)?;
+    Ok(by_hour(rows))
+}
+
+fn by_hour(rows: Vec<HourSum>) -> [i64; 24] {
+    let mut hours = [0; 24];
+    for row in rows {
+        hours[row.hour.clamp(0, 23) as usize] += row.n;
+    }
+    hours
+}
+
+/// Messages of one day by the hour they are, or were, scheduled for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Due {
+    pub sent: [i64; 24],
+    pub to_go: [i64; 24],
+    /// Rule key, name's place in the list, and how many are still to go.
+    pub by_rule: Vec<(i64, i64)>,
+}
+
+#[derive(QueryableByName)]
+struct RuleCount {
+    #[diesel(sql_type = BigInt)]
+    rule_id: i64,
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+pub fn due(conn: &mut Conn, store: &Store, day: Day) -> QueryResult<Due> {
+    let (start, end, id) = (day.start.0, day.end.0, store.id.0);
+    let mut by_status = |statuses: &str| -> QueryResult<[i64; 24]> {
+        diesel::sql_query(format!(
+            "SELECT (scheduled_at - {start}) / 3600000000 AS hour, COUNT(*) AS n FROM messages \
+             WHERE store_id = {id} AND status IN ({statuses}) AND scheduled_at >= {start} AND scheduled_at < {end} GROUP BY 1",
+        ))
+        .load(conn)
+        .map(by_hour)
+    };
+    let sent = by_status("'sent', 'in_doubt', 'failed'")?;
+    let to_go = by_status("'scheduled', 'sending'")?;
+    let by_rule: Vec<RuleCount> = diesel::sql_query(format!(
+        "SELECT rule_id, COUNT(*) AS n FROM messages WHERE store_id = {id} AND status IN ('scheduled', 'sending') \
+         AND scheduled_at >= {start} AND scheduled_at < {end} GROUP BY rule_id ORDER BY n DESC, rule_id LIMIT 8",
+    ))
+    .load(conn)?;
+    Ok(Due { sent, to_go, by_rule: by_rule.into_iter().map(|row| (row.rule_id, row.n)).collect() })
+}
+
+/// What one rule sent in a span, and what its recipients ordered within a week of a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WentOut {
+    pub sent: i64,
+    /// Messages that an order followed; two messages before one order share it, so each order counts once.
+    pub orders: i64,
+    pub credited: i64,
+}
+
+#[derive(QueryableByName)]
+struct SentRow {
+    #[diesel(sql_type = BigInt)]
+    rule_id: i64,
+    #[diesel(sql_type = BigInt)]
+    sent: i64,
+}
+
+#[derive(QueryableByName)]
+struct CreditRow {
+    #[diesel(sql_type = BigInt)]
+    rule_id: i64,
+    #[diesel(sql_type = BigInt)]
+    orders: i64,
+    #[diesel(sql_type = BigInt)]
+    credited: i64,
+}
+
+/// By rule id, for messages sent since `since`.
+///
+/// An order is credited to the last message of any rule before it, at most `within` earlier: credit is shared out,
+/// never counted twice, and says nothing about cause.
+pub fn went_out(
+    conn: &mut Conn,
+    store: &Store,
+    since: Timestamp,
+    within: Delay,
+) -> QueryResult<HashMap<i64, WentOut>> {
+    let (id, since, within) = (store.id.0, since.0, within.micros());
+    // A message is sent soon after its scheduled time: the index on that bounds the rows, sent_at decides.
+    let recent = since - Delay::days(1).micros();
+    let sent: Vec<SentRow> = diesel::sql_query(format!(
+        "SELECT rule_id, COUNT(*) AS sent FROM messages WHERE store_id = {id} AND status = 'sent' \
+         AND scheduled_at >= {recent} AND sent_at >= {since} GROUP BY rule_id",
+    ))
+    .load(conn)?;
+    let credits: Vec<CreditRow> = diesel::sql_query(format!(
+        "SELECT m.rule_id AS rule_id, COUNT(*) AS orders, \
+         CAST(COALESCE(SUM(CASE WHEN o.currency = $1 THEN o.total - o.refunded ELSE 0 END), 0) AS BIGINT) AS credited \
+         FROM orders o JOIN messages m ON m.customer_id = o.customer_id AND m.id = ( \
+           SELECT l.id FROM messages l WHERE l.customer_id = o.customer_id AND l.status = 'sent' \
+           AND l.sent_at <= o.placed_at AND l.sent_at >= o.placed_at - {within} ORDER BY l.sent_at DESC, l.id DESC LIMIT 1) \
+         WHERE o.store_id = {id} AND o.placed_at >= {since} AND o.counts AND m.sent_at >= {since} GROUP BY m.rule_id",
+    ))
+    .bind::<Text, _>(store.currency.as_str())
+    .load(conn)?;
+    let mut rules: HashMap<i64, WentOut> = HashMap::new();
+    for row in sent {
+        rules.entry(row.rule_id).or_default().sent = row.sent;
+    }
+    for row in credits {
+        let rule = rules.entry(row.rule_id).or_default();
+        (rule.orders, rule.credited) = (row.orders, row.credited);
+    }
+    Ok(rules)
+}
+
+/// How many came onto the at-risk list since `since`, by segments entered; at most `CAP` + 1.
+pub fn newly_at_risk(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryResult<i64> {
+    let (id, since) = (store.id.0, since.0);
+    capped_count(
+        conn,
+        &format!(
+            "FROM scores WHERE store_id = {id} AND segment IN \
+             ('at_risk', 'cant_lose_them', 'about_to_sleep', 'need_attention') AND segment_since >= {since} AND risk_rank IS NOT NULL"
+        ),
+    )
+}
+
+/// Whether the store has anything to show at all: an order, or a visit.
+pub fn anything(conn: &mut Conn, store: &Store) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Any {
+        #[diesel(sql_type = Integer)]
+        n: i32,
+    }
+    let id = store.id.0;
+    let any: Any = diesel::sql_query(format!(
+        "SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM orders WHERE store_id = {id}) \
+         OR EXISTS (SELECT 1 FROM visits WHERE store_id = {id}) THEN 1 ELSE 0 END AS INTEGER) AS n",
+    ))
+    .get_result(conn)?;
+    Ok(any.n == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_add_up_to_the_change_whatever_the_numbers() {
+        for (now, before) in
+            [((8_412, 194, 36_162), (7_905, 199, 35_641)), ((3, 1, 7), (1_000, 999, 1))]
+        {
+            let day = |(visitors, buyers, gmv)| Totals { gmv, orders: buyers, buyers, visitors };
+            let parts = moved(day(now), day(before)).unwrap();
+            assert_eq!(parts.visitors + parts.conversion + parts.order_value, now.2 - before.2);
+        }
+    }
+
+    #[test]
+    fn a_day_without_sales_or_with_unseen_buyers_is_not_split() {
+        let day = |visitors, buyers, gmv| Totals { gmv, orders: buyers, buyers, visitors };
+        assert_eq!(moved(day(10, 1, 5), day(10, 0, 0)), None);
+        assert_eq!(moved(day(10, 11, 5), day(10, 1, 5)), None);
+        assert_eq!(day(10, 11, 5).conversion(), None);
+        assert_eq!(day(0, 0, 0).visitor_value(), None);
+    }
+
+    #[test]
+    fn last_week_is_cut_at_the_same_time_of_day_over_daylight_saving() {
+        let berlin: Zone = "Europe/Berlin".parse().unwrap();
+        let now: Timestamp = "2026-03-31T08:42:00Z".parse().unwrap(); // 10:42 in summer time
+        let (today, before) = days(now, &berlin);
+        assert_eq!(today.until, now);
+        assert_eq!(before.until.to_string(), "2026-03-24T09:42:00Z", "10:42 in winter time");
+        assert_eq!(before.start.to_string(), "2026-03-23T23:00:00Z");
+    }
+}
