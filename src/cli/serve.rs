@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{CliError, open};
 use crate::config::Config;
+use crate::http::pages::Pages;
 use crate::http::{App, server};
 use crate::journal::Journal;
 use crate::primitives::Clock;
@@ -49,7 +50,8 @@ async fn serve(app: web::Data<App>) -> Result<(), CliError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
 
     let listen = app.config.listen;
-    let (http, address) = server::start(app.clone()).map_err(|error| {
+    let console = web::Data::new(Pages::new(&app.config, &app.secret)?);
+    let (http, address) = server::start(app.clone(), console).map_err(|error| {
         CliError::text(format!("{listen} cannot be listened on: {error}"))
             .hint("another process may hold it: choose another address with HOMING_LISTEN")
     })?;

@@ -12,6 +12,7 @@ use serde_json::json;
 use tracing::field::Empty;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 
+use super::pages::{self, Pages};
 use super::{App, routes};
 use crate::db::{Db, DbError};
 
@@ -22,7 +23,10 @@ pub const GRACE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// The address is taken, or not this machine's.
-pub fn start(app: web::Data<App>) -> std::io::Result<(Server, std::net::SocketAddr)> {
+pub fn start(
+    app: web::Data<App>,
+    console: web::Data<Pages>,
+) -> std::io::Result<(Server, std::net::SocketAddr)> {
     let listen = app.config.listen;
     let server = HttpServer::new(move || {
         actix_web::App::new()
@@ -30,6 +34,7 @@ pub fn start(app: web::Data<App>) -> std::io::Result<(Server, std::net::SocketAd
             .wrap(from_fn(count))
             .wrap(TracingLogger::<Spans>::new())
             .configure(routes)
+            .configure(|config| pages::configure(config, console.clone()))
     })
     // Signals are for whoever also has to stop the scheduler and the sender.
     .disable_signals()
