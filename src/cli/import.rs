@@ -95,7 +95,7 @@ pub fn run(
 fn explain(error: ImportError) -> CliError {
     match error {
         ImportError::Header { .. } => CliError::usage(error)
-            .hint("the first row must name the columns; see the README for those of each file"),
+            .hint("the first row must name the columns; docs/import.md lists those of each file"),
         ImportError::Unreadable { .. } => CliError::usage(error),
         ImportError::Append(_) | ImportError::Db(_) => CliError::from(error)
             .hint("what was stored stays; run the same import again, it repeats nothing"),

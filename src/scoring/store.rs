@@ -180,10 +180,7 @@ pub fn shown(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Run>> {
 }
 
 /// As of when the shown scores are, and whether they are a look into the past; without the run's counts.
-pub fn shown_as_of(
-    conn: &mut Conn,
-    store: StoreId,
-) -> QueryResult<Option<(Timestamp, bool)>> {
+pub fn shown_as_of(conn: &mut Conn, store: StoreId) -> QueryResult<Option<(Timestamp, bool)>> {
     scoring_runs::table
         .filter(scoring_runs::store_id.eq(store).and(scoring_runs::finished.eq(true)))
         .order(scoring_runs::id.desc())
