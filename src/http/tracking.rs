@@ -360,3 +360,39 @@ async fn known(app: &App, key: &str) -> Result<Key, Refusal> {
     let found = app.keys.find(key).await?;
     found.filter(|key| key.scope == Scope::Ingest).ok_or(Refusal::UnknownKey)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_retry_mends_is_asked_for_again() {
+        let answer = |refusal: Refusal| {
+            let answer = refusal.error_response();
+            let waits = answer.headers().get(header::RETRY_AFTER).is_some();
+            (answer.status().as_u16(), waits)
+        };
+        assert_eq!(answer(Refusal::Overloaded), (429, true));
+        assert_eq!(answer(Refusal::Unavailable), (503, true));
+        assert_eq!(answer(Refusal::BrokenOff), (408, false));
+        assert_eq!(answer(Refusal::NoKey), (401, false));
+        assert_eq!(answer(BodyError::Gzip.into()), (400, false));
+    }
+
+    #[test]
+    fn keys_are_read_in_every_spelling_of_basic() {
+        let key = |value: &str| {
+            let request = actix_web::test::TestRequest::default()
+                .insert_header((header::AUTHORIZATION, value))
+                .to_http_request();
+            header_key(&request)
+        };
+        // `KEY:`, `KEY:secret`, `KEY`, and without padding.
+        for value in ["Basic S0VZOg==", "basic S0VZOnNlY3JldA==", "Basic  S0VZ", "Basic S0VZOg"] {
+            assert_eq!(key(value).as_deref(), Some("KEY"), "{value}");
+        }
+        assert_eq!(key("Bearer KEY").as_deref(), Some("KEY"));
+        assert_eq!(key("Basic ***").as_deref(), Some(""), "given, and unknown");
+        assert_eq!(key("KEY"), None);
+    }
+}

@@ -11,5 +11,6 @@ mod doctor;
 mod import;
 mod schema;
 mod scoring;
+mod serve;
 mod tracking;
 mod unsubscribe;

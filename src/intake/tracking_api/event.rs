@@ -81,6 +81,10 @@ pub fn read(
             let name = event.clean("event", 200).ok_or(EventError::NoEventName)?;
             if arrival.trust == Trust::Server {
                 identifiers.email = person::email(&context.fields("traits"));
+                // A guest is known by the address they order with; for a user it might be the recipient's.
+                if identifiers.email.is_none() && identifiers.external_id.is_none() {
+                    identifiers.email = person::email(&properties);
+                }
             }
             let channel = circumstances.channel.as_deref();
             commerce::tracked(&name, properties, channel, arrival.currency)?

@@ -130,6 +130,18 @@ fn traits_are_read_where_each_sdk_puts_them() {
 }
 
 #[test]
+fn a_guest_is_known_by_the_address_of_the_order() {
+    let email = |ids: &str| {
+        let text = format!(
+            r#"{{{ids},"event":"Order Completed","properties":{{"order_id":1,"total":1,"email":"ann@shop.example"}}}}"#
+        );
+        one(Kind::Track, &text).unwrap().identifiers.email
+    };
+    assert_eq!(email(r#""anonymousId":"a""#).unwrap().as_str(), "ann@shop.example");
+    assert_eq!(email(r#""userId":"u""#), None);
+}
+
+#[test]
 fn an_alias_to_itself_says_nothing() {
     let outcome =
         read_as(Trust::Server, Call::One(Kind::Alias), r#"{"userId":"u","previousId":"u"}"#);
