@@ -180,24 +180,40 @@ on_both_backends! {
         assert_eq!(lines(&apply(&test.db, &paused, test.now)), Vec::<String>::new());
     }
 
-    async fn two_who_apply_at_once_take_turns(test: TestDb) {
-        apply(&test.db, &document(EXAMPLE), test.now);
+    async fn who_applies_and_switches_at_once_takes_turns(test: TestDb) {
+        let start = std::sync::Barrier::new(6);
+        let put = |name: &str| {
+            let changed = edited("name = \"Time for a refill\"", &format!("name = \"{name}\""));
+            test.db.write_here(|conn| rules::apply(conn, "new", &changed, test.now).map_err(DbError::from)).expect("applied")
+        };
+        let find = || test.db.read_here(|conn| rules::store::find_by_key(conn, StoreId(2), "repurchase").map_err(DbError::from)).unwrap();
         std::thread::scope(|scope| {
-            for n in 0..6 {
-                let (db, now) = (test.db.clone(), test.now);
+            for person in 0..4 {
+                let (put, start) = (&put, &start);
                 scope.spawn(move || {
-                    let name = format!("name = \"Refill {n}\"");
-                    apply(&db, &edited("name = \"Time for a refill\"", &name), now);
+                    start.wait();
+                    (0..8).for_each(|n| drop(put(&format!("Refill {person}.{n}"))));
+                });
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    start.wait();
+                    for n in 0..16 {
+                        let Some(stored) = find() else { continue };
+                        let status = if n % 2 == 0 { RuleStatus::Paused } else { RuleStatus::Live };
+                        let set = test.db.write_here(|conn| rules::store::set_status(conn, stored.id, status, test.now).map_err(DbError::from));
+                        set.expect("switched");
+                    }
                 });
             }
         });
-        let stored = rule(&test.db, "repurchase");
-        assert_eq!(stored.version, 7, "each of six changes made a version");
-        let all_read = (1..=7).all(|version| {
+        let stored = find().expect("the rule");
+        let is_read = |version| {
             let found = test.db.read_here(|conn| rules::store::find_version(conn, stored.id, version).map_err(DbError::from));
             found.unwrap().is_some()
-        });
-        assert!(all_read);
+        };
+        assert!(stored.version >= 32, "each of 32 names made a version, at least: {}", stored.version);
+        assert!((1..=stored.version).all(is_read), "none is missing");
     }
 
     async fn another_zone_or_currency_asks_for_a_rebuild_once_there_are_facts(test: TestDb) {
