@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::capped_count;
 use crate::db::Conn;
-use crate::db::schema::{customers, scoring_runs};
+use crate::db::schema::customers;
 use crate::primitives::{Delay, Timestamp};
 use crate::stores::Store;
 
@@ -74,11 +74,18 @@ impl Alarms {
 pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarms> {
     let id = store.id.0;
     let midnight = store.timezone.start_of(now.day_in(&store.timezone)).0;
+    let shown = super::shown(conn, store)?;
     Ok(Alarms {
-        at_risk: capped_count(
-            conn,
-            &format!("FROM scores WHERE store_id = {id} AND risk_rank IS NOT NULL"),
-        )?,
+        at_risk: match shown {
+            Some(shown) => {
+                let table = shown.table();
+                capped_count(
+                    conn,
+                    &format!("FROM {table} WHERE store_id = {id} AND risk_rank IS NOT NULL"),
+                )?
+            }
+            None => 0,
+        },
         in_doubt: capped_count(
             conn,
             &format!("FROM messages WHERE store_id = {id} AND status = 'in_doubt'"),
@@ -89,28 +96,21 @@ pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarm
                 "FROM messages WHERE store_id = {id} AND status = 'failed' AND scheduled_at >= {midnight}"
             ),
         )?,
-        scores: scores(conn, store, now)?,
+        scores: match shown {
+            Some(shown) if shown.historic => Scores::Historic(shown.as_of),
+            Some(shown) if now > shown.ran_at.plus(SCORES_OLD_AFTER) => Scores::Old(shown.ran_at),
+            Some(_) => Scores::Fresh,
+            None if anyone(conn, store)? => Scores::Never,
+            None => Scores::Fresh,
+        },
     })
 }
 
-fn scores(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Scores> {
-    let last: Option<(bool, Timestamp, Timestamp)> = scoring_runs::table
-        .filter(scoring_runs::store_id.eq(store.id))
-        .order(scoring_runs::id.desc())
-        .select((scoring_runs::historic, scoring_runs::as_of, scoring_runs::ran_at))
+fn anyone(conn: &mut Conn, store: &Store) -> QueryResult<bool> {
+    let anyone: Option<i64> = customers::table
+        .filter(customers::store_id.eq(store.id))
+        .select(customers::id)
         .first(conn)
         .optional()?;
-    Ok(match last {
-        Some((true, as_of, _)) => Scores::Historic(as_of),
-        Some((false, _, ran_at)) if now > ran_at.plus(SCORES_OLD_AFTER) => Scores::Old(ran_at),
-        Some(_) => Scores::Fresh,
-        None => {
-            let anyone: Option<i64> = customers::table
-                .filter(customers::store_id.eq(store.id))
-                .select(customers::id)
-                .first(conn)
-                .optional()?;
-            if anyone.is_some() { Scores::Never } else { Scores::Fresh }
-        }
-    })
+    Ok(anyone.is_some())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Nullable, SmallInt, Text};
 
-use super::{CAP, capped_count, id_list};
+use super::{CAP, Shown, capped_count, id_list};
 use crate::db::Conn;
 use crate::primitives::{CustomerId, RuleId, Timestamp};
 use crate::stores::Store;
@@ -19,6 +19,8 @@ pub struct Filter {
     pub segments: Vec<&'static str>,
     /// Net spend so far, minor units.
     pub min_spent: i64,
+    /// Ticked ones; empty: all.
+    pub customers: Vec<CustomerId>,
 }
 
 /// Where the page before ended.
@@ -77,6 +79,10 @@ impl Filter {
             let list: Vec<String> = self.segments.iter().map(|s| format!("'{s}'")).collect();
             sql.push_str(&format!(" AND s.segment IN ({})", list.join(",")));
         }
+        if !self.customers.is_empty() {
+            let ids = id_list(self.customers.iter().map(|c| c.0));
+            sql.push_str(&format!(" AND s.customer_id IN ({ids})"));
+        }
         if self.min_spent > 0 {
             sql.push_str(&format!(" AND s.spent >= {}", self.min_spent));
         }
@@ -88,6 +94,7 @@ impl Filter {
 pub fn page(
     conn: &mut Conn,
     store: &Store,
+    shown: Shown,
     filter: &Filter,
     after: Option<Cursor>,
     limit: i64,
@@ -99,11 +106,13 @@ pub fn page(
     };
     let sql = format!(
         "SELECT s.customer_id, c.name, c.email, c.external_id, c.consent, x.reason AS suppressed, s.segment, s.r, s.f, s.m, \
-         s.days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.value_at_risk, s.risk_rank \
-         FROM scores s JOIN customers c ON c.id = s.customer_id \
+         CAST({} - COALESCE(s.last_order_at, 0) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.value_at_risk, s.risk_rank \
+         FROM {} s JOIN customers c ON c.id = s.customer_id \
          LEFT JOIN suppressions x ON x.store_id = c.store_id AND x.email_key = c.email_key \
-         WHERE s.store_id = {} AND s.risk_rank IS NOT NULL {} {cursor} \
+         WHERE s.store_id = {} AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL {} {cursor} \
          ORDER BY s.risk_rank DESC, s.customer_id LIMIT {limit}",
+        shown.as_of.0,
+        shown.table(),
         store.id.0,
         filter.sql(),
     );
@@ -119,9 +128,15 @@ pub fn page(
 }
 
 /// How many, at most `CAP` + 1, and what they spent so far where the count is whole.
-pub fn size(conn: &mut Conn, store: &Store, filter: &Filter) -> QueryResult<(i64, Option<i64>)> {
+pub fn size(
+    conn: &mut Conn,
+    store: &Store,
+    shown: Shown,
+    filter: &Filter,
+) -> QueryResult<(i64, Option<i64>)> {
     let from = format!(
-        "FROM scores s WHERE s.store_id = {} AND s.risk_rank IS NOT NULL {}",
+        "FROM {} s WHERE s.store_id = {} AND s.risk_rank IS NOT NULL {}",
+        shown.table(),
         store.id.0,
         filter.sql()
     );

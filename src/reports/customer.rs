@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 
+use super::Shown;
 use crate::db::Conn;
 use crate::primitives::{CustomerId, Timestamp};
 use crate::stores::Store;
@@ -119,32 +120,18 @@ pub struct Score {
     pub risk_rank: Option<f64>,
 }
 
-pub fn score(conn: &mut Conn, id: CustomerId) -> QueryResult<Option<Score>> {
-    diesel::sql_query(
-        "SELECT kind, r, f, m, segment, segment_since, days_since, frequency, spent, usual_gap_days, p_alive, \
-         expected_orders_90d, value_at_risk, risk_rank FROM scores WHERE customer_id = $1",
-    )
+/// As of the run that is shown: days since the last order, or since the last visit of who never ordered.
+pub fn score(conn: &mut Conn, shown: Shown, id: CustomerId) -> QueryResult<Option<Score>> {
+    diesel::sql_query(format!(
+        "SELECT s.kind, s.r, s.f, s.m, s.segment, s.segment_since, \
+         CAST({} - COALESCE(s.last_order_at, r.last_seen_at, {}) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, \
+         s.frequency, s.spent, s.usual_gap_days, s.p_alive, s.expected_orders_90d, s.value_at_risk, s.risk_rank \
+         FROM {} s LEFT JOIN rollups r ON r.customer_id = s.customer_id WHERE s.customer_id = $1",
+        shown.as_of.0,
+        shown.as_of.0,
+        shown.table(),
+    ))
     .bind::<BigInt, _>(id)
-    .get_result(conn)
-    .optional()
-}
-
-/// When and as of when the shown scores were made.
-#[derive(Debug, Clone, Copy, PartialEq, QueryableByName)]
-pub struct Scored {
-    #[diesel(sql_type = BigInt)]
-    pub as_of: Timestamp,
-    #[diesel(sql_type = BigInt)]
-    pub ran_at: Timestamp,
-    #[diesel(sql_type = Nullable<Double>)]
-    pub store_gap_days: Option<f64>,
-}
-
-pub fn scored(conn: &mut Conn, store: &Store) -> QueryResult<Option<Scored>> {
-    diesel::sql_query(
-        "SELECT as_of, ran_at, store_gap_days FROM scoring_runs WHERE store_id = $1 ORDER BY id DESC LIMIT 1",
-    )
-    .bind::<BigInt, _>(store.id)
     .get_result(conn)
     .optional()
 }

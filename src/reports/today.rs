@@ -8,6 +8,7 @@ use jiff::civil::Date;
 
 use super::capped_count;
 use crate::db::Conn;
+use crate::db::schema::scoring_runs;
 use crate::primitives::{Delay, Timestamp, Zone};
 use crate::stores::Store;
 
@@ -291,15 +292,29 @@ pub fn went_out(
 }
 
 /// How many came onto the at-risk list since `since`, by segments entered; at most `CAP` + 1.
-pub fn newly_at_risk(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryResult<i64> {
+///
+/// `None` in a look into the past, and while the first run is not older: everyone entered a segment then.
+pub fn newly_at_risk(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryResult<Option<i64>> {
     let (id, since) = (store.id.0, since.0);
+    let first: Option<Timestamp> = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store.id).and(scoring_runs::historic.eq(false)))
+        .order(scoring_runs::id)
+        .select(scoring_runs::ran_at)
+        .first(conn)
+        .optional()?;
+    let shown = super::shown(conn, store)?;
+    if first.is_none_or(|ran_at| ran_at.0 >= since) || shown.is_none_or(|shown| shown.historic) {
+        return Ok(None);
+    }
+    let segments = super::at_risk::SEGMENTS.map(|s| format!("'{s}'")).join(", ");
     capped_count(
         conn,
         &format!(
-            "FROM scores WHERE store_id = {id} AND segment IN \
-             ('at_risk', 'cant_lose_them', 'about_to_sleep', 'need_attention') AND segment_since >= {since} AND risk_rank IS NOT NULL"
+            "FROM scores WHERE store_id = {id} AND segment IN ({segments}) AND segment_since >= {since} \
+             AND risk_rank IS NOT NULL"
         ),
     )
+    .map(Some)
 }
 
 /// Whether the store has anything to show at all: an order, or a visit.

@@ -39,10 +39,6 @@
       event.preventDefault();
       switchTheme();
     }
-    if (event.target.closest("[data-untick]")) {
-      for (const box of document.querySelectorAll(".worklist input:checked")) box.checked = false;
-      count();
-    }
     closeAll(event.target);
   });
 
@@ -54,6 +50,9 @@
     }
     count();
   });
+
+  // After the form has let go of its ticks.
+  document.addEventListener("reset", () => setTimeout(count));
 
   // A form is sent once: a second click while the first is on its way does nothing.
   document.addEventListener("submit", (event) => {

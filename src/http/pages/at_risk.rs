@@ -13,7 +13,7 @@ use super::render::Screen;
 use super::shell::Room;
 use super::words::{self, Mark};
 use crate::db::DbError;
-use crate::primitives::{CustomerId, Money};
+use crate::primitives::{CustomerId, Money, mask_formula};
 use crate::reports::at_risk::{self as report, Cursor, Filter, LastWord, Planned, Row, SEGMENTS};
 use crate::reports::rules::RuleName;
 use crate::reports::{self, CAP};
@@ -33,6 +33,8 @@ pub struct AtRiskPage {
     pub min_spent_text: String,
     pub bad_min_spent: String,
     pub filtered: bool,
+    /// The list as a file, by the same filter.
+    pub export: String,
     /// How many there would be without the filter.
     pub unfiltered: String,
     pub next: String,
@@ -63,7 +65,7 @@ pub struct ListRow {
     pub next: String,
     /// Why nothing is planned, in a quieter voice.
     pub none: bool,
-    pub overdue: String,
+    pub pick: String,
 }
 
 #[derive(Deserialize)]
@@ -93,16 +95,25 @@ pub async fn page(
     } else {
         Money::parse(&typed, &desk.store.currency).map(|money| money.minor.max(0))
     };
-    let filter = Filter { segments: segments.clone(), min_spent: parsed.clone().unwrap_or(0) };
+    let filter = Filter {
+        segments: segments.clone(),
+        min_spent: parsed.clone().unwrap_or(0),
+        customers: Vec::new(),
+    };
     let after = query.after.as_deref().and_then(parse_cursor);
 
     let (store, asked) = (desk.store.clone(), filter.clone());
     let loaded = desk
         .read(move |conn| {
             // One more than is shown tells whether there is a next page.
-            let rows = report::page(conn, &store, &asked, after, ROWS + 1)?;
+            let (rows, (size, spent)) = match reports::shown(conn, &store)? {
+                Some(shown) => (
+                    report::page(conn, &store, shown, &asked, after, ROWS + 1)?,
+                    report::size(conn, &store, shown, &asked)?,
+                ),
+                None => (Vec::new(), (0, Some(0))),
+            };
             let ids: Vec<CustomerId> = rows.iter().map(|row| row.customer_id).collect();
-            let (size, spent) = report::size(conn, &store, &asked)?;
             Ok::<_, DbError>(Loaded {
                 size,
                 spent,
@@ -153,6 +164,7 @@ pub async fn page(
         },
         min_spent: typed,
         filtered: filter != Filter::default(),
+        export: format!("/at-risk/export?{kept}").trim_end_matches(['&', '?']).to_owned(),
         unfiltered: format.capped(desk.alarms.at_risk, CAP),
         next: match (more, shown.last()) {
             (true, Some(last)) => {
@@ -201,16 +213,16 @@ fn parse_cursor(raw: &str) -> Option<Cursor> {
 
 fn list_row(format: &Format, row: &Row, loaded: &Loaded) -> ListRow {
     let (next, none) = next_message(format, row, loaded);
+    let who = words::who(
+        format,
+        row.name.as_deref(),
+        row.email.as_deref(),
+        row.external_id.as_deref(),
+        row.customer_id.0,
+    );
     ListRow {
         id: row.customer_id.0,
         href: format!("/customers/{}", row.customer_id.0),
-        who: words::who(
-            format,
-            row.name.as_deref(),
-            row.email.as_deref(),
-            row.external_id.as_deref(),
-            row.customer_id.0,
-        ),
         mark: words::segment(format, &row.segment),
         rfm: format!("R{} F{} M{}", row.r, row.f, row.m),
         why: words::why_now(format, row),
@@ -219,7 +231,8 @@ fn list_row(format: &Format, row: &Row, loaded: &Loaded) -> ListRow {
         last_order: row.last_order_at.map_or(UNKNOWN.to_owned(), |at| format.day(at)),
         next,
         none,
-        overdue: String::new(),
+        pick: format.text("at_risk.pick", &[("who", &who)]),
+        who,
     }
 }
 
@@ -256,6 +269,83 @@ fn next_message(format: &Format, row: &Row, loaded: &Loaded) -> (String, bool) {
     };
     let text = format.text(&format!("none_for.{why}"), &[]);
     (format.text("next.none_for", &[("why", &text)]), true)
+}
+
+/// `GET /at-risk/export`: the list, or the ticked of it, as CSV for a spreadsheet; 10,000 rows at most.
+pub async fn export(
+    desk: Desk,
+    query: web::Query<Query>,
+    request: actix_web::HttpRequest,
+) -> Result<HttpResponse, PageError> {
+    let raw = request.query_string();
+    let typed = query.min_spent.clone().unwrap_or_default();
+    let min_spent = Money::parse(typed.trim(), &desk.store.currency).map_or(0, |m| m.minor.max(0));
+    let customers = raw
+        .split('&')
+        .filter_map(|part| part.strip_prefix("customer=")?.parse().ok())
+        .take(CAP as usize)
+        .collect();
+    let filter = Filter { segments: chosen_segments(raw), min_spent, customers };
+    let store = desk.store.clone();
+    let rows = desk
+        .read(move |conn| {
+            Ok::<_, DbError>(match reports::shown(conn, &store)? {
+                Some(shown) => report::page(conn, &store, shown, &filter, None, CAP)?,
+                None => Vec::new(),
+            })
+        })
+        .await?;
+    tracing::info!(user = desk.user.id.0, rows = rows.len(), "the worklist was exported");
+    let name = format!("at-risk-{}.csv", desk.format.today());
+    Ok(HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header(("Content-Disposition", format!("attachment; filename=\"{name}\"")))
+        .body(csv_of(&rows, &desk.store.currency)))
+}
+
+const CSV_COLUMNS: [&str; 13] = [
+    "customer_id",
+    "external_id",
+    "email",
+    "name",
+    "segment",
+    "r",
+    "f",
+    "m",
+    "orders_count",
+    "spent",
+    "currency",
+    "days_since_last_order",
+    "usual_gap_days",
+];
+
+/// With a byte order mark, without which Excel takes Chinese for Latin letters.
+fn csv_of(rows: &[Row], currency: &crate::primitives::Currency) -> Vec<u8> {
+    let text = |value: &Option<String>| mask_formula(value.as_deref().unwrap_or_default());
+    let mut writer = csv::Writer::from_writer("\u{feff}".as_bytes().to_vec());
+    let mut lines: Vec<[String; 13]> = vec![CSV_COLUMNS.map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        [
+            row.customer_id.to_string(),
+            text(&row.external_id),
+            text(&row.email),
+            text(&row.name),
+            row.segment.clone(),
+            row.r.to_string(),
+            row.f.to_string(),
+            row.m.to_string(),
+            row.orders_count.to_string(),
+            Money::new(row.spent, currency.clone()).amount(),
+            currency.to_string(),
+            format!("{:.1}", row.days_since),
+            row.usual_gap_days.map_or(String::new(), |gap| format!("{gap:.1}")),
+        ]
+    }));
+    for line in &lines {
+        // Into memory: only a line of another length could fail, and all have thirteen cells.
+        let _ = writer.write_record(line);
+    }
+    writer.into_inner().unwrap_or_default()
 }
 
 impl Screen for AtRiskPage {

@@ -17,12 +17,12 @@ use super::shell::Room;
 use super::words::{self, Mark, Pair};
 use crate::db::DbError;
 use crate::primitives::{Currency, CustomerId, Timestamp};
-use crate::reports;
 use crate::reports::customer::{
-    self as report, Counts, Decision, Line, Message, Order, Profile, Score, Scored, SegmentStay,
-    Told, Visit,
+    self as report, Counts, Decision, Line, Message, Order, Profile, Score, SegmentStay, Told,
+    Visit,
 };
 use crate::reports::rules::RuleName;
+use crate::reports::{self, Shown};
 
 /// On the first view of a part, and on a page of its own.
 const FEW: i64 = 10;
@@ -190,7 +190,7 @@ pub struct Query {
 struct Loaded {
     profile: Profile,
     score: Option<Score>,
-    scored: Option<Scored>,
+    scored: Option<Shown>,
     stays: Vec<SegmentStay>,
     rhythm: Vec<Order>,
     orders: Vec<Order>,
@@ -262,9 +262,13 @@ pub async fn page(
                 MANY + 1,
             )?;
             let planned = report::messages(conn, id, Timestamp(i64::MAX), MANY)?;
+            let scored = reports::shown(conn, &store)?;
             Ok(Found::Here(Box::new(Loaded {
-                score: report::score(conn, id)?,
-                scored: report::scored(conn, &store)?,
+                score: match scored {
+                    Some(shown) => report::score(conn, shown, id)?,
+                    None => None,
+                },
+                scored,
                 stays: report::segments(conn, id, 20)?,
                 lines: {
                     let mut all = orders.clone();

@@ -189,10 +189,18 @@ impl Format {
         }
     }
 
-    /// last Tuesday, 上周二
+    /// Tuesday, 周二
     pub fn weekday(&self, day: Date) -> &'static str {
         match self.lang() {
             Lang::En => WEEKDAYS[weekday(day)],
+            Lang::Zh => WEEKDAYS_ZH[weekday(day)],
+        }
+    }
+
+    /// Tue, 周二
+    pub fn weekday_short(&self, day: Date) -> &'static str {
+        match self.lang() {
+            Lang::En => &WEEKDAYS[weekday(day)][..3],
             Lang::Zh => WEEKDAYS_ZH[weekday(day)],
         }
     }

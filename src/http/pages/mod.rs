@@ -130,6 +130,7 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/preferences", web::post().to(sign_in::prefer))
         .route("/", web::get().to(today::page))
         .route("/at-risk", web::get().to(at_risk::page))
+        .route("/at-risk/export", web::get().to(at_risk::export))
         .route("/customers", web::get().to(customers::page))
         .route("/customers/{id}", web::get().to(customer::page))
         .route("/rules", web::get().to(rules::list))

@@ -24,7 +24,7 @@ use crate::stores::Store;
 /// Over how long a rule's doings are counted.
 const LATELY: Delay = Delay::days(28);
 const WITHIN: Delay = Delay::days(7);
-const RECENT: i64 = 25;
+const RECENT: i64 = 15;
 
 #[derive(Debug, Default, Serialize)]
 pub struct RulesPage {
@@ -362,7 +362,7 @@ fn trigger(format: &Format, rule: &Listed) -> Vec<Pair> {
     };
     match &rule.rule.trigger.kind {
         TriggerKind::VisitedWithoutBuying { min_visits, min_product_views, .. } => {
-            if *min_visits > 0 {
+            if *min_visits > 1 {
                 add("min_visits", format.number(i64::from(*min_visits)));
             }
             if *min_product_views > 0 {

@@ -192,7 +192,7 @@ struct Loaded {
     went_out: HashMap<i64, WentOut>,
     line: Reconciliation,
     due: Due,
-    newly: i64,
+    newly: Option<i64>,
 }
 
 pub async fn page(desk: Desk) -> Result<HttpResponse, PageError> {
@@ -316,8 +316,10 @@ fn recap(
             continue;
         }
         let way = if part > 0 { "up" } else { "down" };
-        let text =
-            format.text(&format!("recap.{name}_{way}"), &[("share", &format.money_change(part))]);
+        let text = format.text(
+            &format!("recap.{name}_{way}"),
+            &[("share", &unbroken(&format.money_change(part)))],
+        );
         if part > 0 { gains.push(text) } else { losses.push(text) }
     }
     let (gains, losses) = (words::list(format, &gains), words::list(format, &losses));
@@ -329,6 +331,11 @@ fn recap(
     };
     html.0.push_str(&causes.0);
     html
+}
+
+/// No line ends between a sign and its figure.
+fn unbroken(text: &str) -> String {
+    text.replace('+', "+\u{2060}").replace('−', "−\u{2060}")
 }
 
 /// The values that a recap's text names; the shorter texts name fewer.
@@ -352,7 +359,7 @@ fn figures(format: &Format, loaded: &Loaded, before: Day) -> Vec<Figure> {
     let money = |minor: Option<f64>| {
         minor.map_or(UNKNOWN.to_owned(), |m| format.money_exact(m.round() as i64))
     };
-    let against = format.text("today.against", &[("day", format.weekday(before.date))]);
+    let against = format.text("today.against", &[("day", format.weekday_short(before.date))]);
     let figure = |key: &str, value: String, new: Option<f64>, old: Option<f64>, spark| {
         let (change, way) = relative(format, new, old);
         Figure {
@@ -676,14 +683,14 @@ fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
         .collect()
 }
 
-fn at_risk_lines(desk: &Desk, newly: i64) -> Vec<Line> {
+fn at_risk_lines(desk: &Desk, newly: Option<i64>) -> Vec<Line> {
     let format = &desk.format;
     let mut lines = vec![Line {
         text: format.text("today.all_at_risk", &[]),
         href: "/at-risk".to_owned(),
         value: format.capped(desk.alarms.at_risk, CAP),
     }];
-    if newly > 0 {
+    if let Some(newly) = newly {
         lines.push(Line {
             text: format.text("today.newly_at_risk", &[]),
             href: String::new(),

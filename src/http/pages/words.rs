@@ -286,8 +286,15 @@ pub fn condition(format: &Format, value: &Value, outermost: bool) -> String {
         };
         return format.text(key, &[("field", &name)]);
     }
+    if let Value::Bool(yes) = operand {
+        let yes = *yes == (op == "eq");
+        let key = if yes { "condition.with" } else { "condition.without" };
+        return format.text(key, &[("field", &name)]);
+    }
     let shown = operand_text(format, field, operand);
-    let key = format!("condition.{op}");
+    // "0 orders", but "segment is At risk".
+    let number = if operand.is_number() { "number_" } else { "" };
+    let key = format!("condition.{number}{op}");
     if format.words.has(&key) {
         format.text(&key, &[("field", &name), ("value", &shown)])
     } else {
