@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::customers::{self, Profile};
 use crate::db::schema::{
-    assignments, customers as customers_table, decisions, enrolments, facts, identities,
+    assignments, customers as customers_table, decisions, enrolments, facts, historic_scores, identities,
     identity_links, messages, order_keys, scores, segment_history,
 };
 use crate::db::{Conn, Db, DbError, lock_store};
@@ -226,6 +226,8 @@ fn forget_plans(conn: &mut Conn, customer: CustomerId) -> QueryResult<()> {
     diesel::delete(assignments::table.filter(assignments::customer_id.eq(customer)))
         .execute(conn)?;
     diesel::delete(scores::table.filter(scores::customer_id.eq(customer))).execute(conn)?;
+    diesel::delete(historic_scores::table.filter(historic_scores::customer_id.eq(customer)))
+        .execute(conn)?;
     diesel::delete(segment_history::table.filter(segment_history::customer_id.eq(customer)))
         .execute(conn)?;
     Ok(())

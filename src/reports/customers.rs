@@ -6,6 +6,7 @@ use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 use super::{capped_count, id_list};
 use crate::db::Conn;
 use crate::primitives::{CustomerId, Timestamp};
+use crate::scoring;
 use crate::stores::Store;
 
 /// Names are also searched in their middle among so many of the newest customers: more would be a scan.
@@ -50,8 +51,14 @@ pub struct Cursor {
 const COLUMNS: &str = "c.id, c.name, c.email, c.external_id, c.erased_at IS NOT NULL AS erased, s.segment, \
     COALESCE(r.orders_count, 0) AS orders_count, COALESCE(r.spent, 0) AS spent, r.last_order_at, r.last_seen_at, \
     COALESCE(r.visits_count, 0) AS visits_count";
-const JOINS: &str =
-    "LEFT JOIN scores s ON s.customer_id = c.id LEFT JOIN rollups r ON r.customer_id = c.id";
+
+const ROLLUP: &str = "LEFT JOIN rollups r ON r.customer_id = c.id";
+
+/// The customer's score as shown now.
+fn score(conn: &mut Conn, store: &Store) -> QueryResult<String> {
+    let table = scoring::store::shown_table(conn, store.id)?;
+    Ok(format!("LEFT JOIN {table} s ON s.customer_id = c.id"))
+}
 
 /// Newest first. Who was merged into another is found under that one.
 pub fn newest(
@@ -61,8 +68,9 @@ pub fn newest(
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
     let before = after.map_or(i64::MAX, |cursor| cursor.id);
+    let score = score(conn, store)?;
     diesel::sql_query(format!(
-        "SELECT {COLUMNS}, c.id AS cursor FROM customers c {JOINS} \
+        "SELECT {COLUMNS}, c.id AS cursor FROM customers c {score} {ROLLUP} \
          WHERE c.store_id = {} AND c.id < {before} AND c.merged_into IS NULL ORDER BY c.id DESC LIMIT {limit}",
         store.id.0,
     ))
@@ -77,12 +85,13 @@ pub fn of_segment(
     after: Option<Cursor>,
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
+    let table = scoring::store::shown_table(conn, store.id)?;
     let cursor = after.map_or(String::new(), |Cursor { at, id }| {
         format!("AND s.segment_since <= {at} AND (s.segment_since < {at} OR s.customer_id < {id})")
     });
     diesel::sql_query(format!(
-        "SELECT {COLUMNS}, s.segment_since AS cursor FROM scores s JOIN customers c ON c.id = s.customer_id \
-         LEFT JOIN rollups r ON r.customer_id = c.id WHERE s.store_id = {} AND s.segment = $1 {cursor} \
+        "SELECT {COLUMNS}, s.segment_since AS cursor FROM {table} s JOIN customers c ON c.id = s.customer_id \
+         {ROLLUP} WHERE s.store_id = {} AND s.segment = $1 {cursor} \
          ORDER BY s.segment_since DESC, s.customer_id DESC LIMIT {limit}",
         store.id.0,
     ))
@@ -98,13 +107,14 @@ pub fn by_moment(
     after: Option<Cursor>,
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
+    let score = score(conn, store)?;
     let column = if moment == "last_order" { "r.last_order_at" } else { "r.last_seen_at" };
     let cursor = after.map_or(String::new(), |Cursor { at, id }| {
         format!("AND {column} <= {at} AND ({column} < {at} OR c.id < {id})")
     });
     diesel::sql_query(format!(
         "SELECT {COLUMNS}, {column} AS cursor FROM rollups r JOIN customers c ON c.id = r.customer_id \
-         LEFT JOIN scores s ON s.customer_id = c.id WHERE r.store_id = {} AND {column} IS NOT NULL {cursor} \
+         {score} WHERE r.store_id = {} AND {column} IS NOT NULL {cursor} \
          AND c.merged_into IS NULL ORDER BY {column} DESC, c.id DESC LIMIT {limit}",
         store.id.0,
     ))
@@ -114,10 +124,11 @@ pub fn by_moment(
 pub fn size(conn: &mut Conn, store: &Store, segment: Option<&'static str>) -> QueryResult<i64> {
     let id = store.id.0;
     match segment {
-        Some(segment) => capped_count(
-            conn,
-            &format!("FROM scores WHERE store_id = {id} AND segment = '{segment}'"),
-        ),
+        Some(segment) => {
+            let table = scoring::store::shown_table(conn, store.id)?;
+            let from = format!("FROM {table} WHERE store_id = {id} AND segment = '{segment}'");
+            capped_count(conn, &from)
+        }
         None => capped_count(
             conn,
             &format!("FROM customers WHERE store_id = {id} AND merged_into IS NULL"),
@@ -177,8 +188,9 @@ pub fn search(conn: &mut Conn, store: &Store, query: &str, limit: i64) -> QueryR
     if found.is_empty() {
         return Ok(Vec::new());
     }
+    let score = score(conn, store)?;
     let mut rows: Vec<Row> = diesel::sql_query(format!(
-        "SELECT {COLUMNS}, c.id AS cursor FROM customers c {JOINS} WHERE c.id IN ({}) AND c.merged_into IS NULL",
+        "SELECT {COLUMNS}, c.id AS cursor FROM customers c {score} {ROLLUP} WHERE c.id IN ({}) AND c.merged_into IS NULL",
         id_list(found.iter().copied()),
     ))
     .load(conn)?;

@@ -189,6 +189,12 @@ pub fn shown_as_of(conn: &mut Conn, store: StoreId) -> QueryResult<Option<(Times
         .optional()
 }
 
+/// The table whose scores are shown: `historic_scores` during a look into the past, else `scores`.
+pub fn shown_table(conn: &mut Conn, store: StoreId) -> QueryResult<&'static str> {
+    let historic = shown_as_of(conn, store)?.is_some_and(|(_, historic)| historic);
+    Ok(Table::shown(historic).name())
+}
+
 /// The last live run that finished.
 pub(super) fn last_live(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Run>> {
     let row = scoring_runs::table

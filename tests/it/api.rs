@@ -289,6 +289,38 @@ on_both_backends! {
         writer.finish();
     }
 
+    async fn a_look_into_the_past_is_shown_by_every_list_and_the_forgotten_by_none(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        fill(&test, &journal).await;
+        let store = store(&test.db);
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        let api = Api::of(&test, &journal);
+        let (read, manage) = (make_key(&test, Scope::Read), make_key(&test, Scope::Manage));
+        let then = Timestamp(test.now.0 - 90 * DAY);
+        scoring::score_as_of(&test.db, &store, then, test.now).unwrap();
+        let customer = api.get("/api/v1/customers/ext:c09", &read).await.json;
+        assert_eq!((&customer["days_since_last_order"], &customer["scored_as_of"]), (&0.0.into(), &then.to_string().into()));
+        assert_eq!((&customer["segment"], &customer["segment_since"]), (&"loyal_customers".into(), &Value::Null));
+        let loyal = api.get("/api/v1/customers?segment=loyal_customers", &read).await.json;
+        assert!(loyal["items"].as_array().unwrap().iter().any(|item| item["external_id"] == "c09"), "{loyal}");
+        assert_eq!(api.get("/api/v1/segments", &read).await.json["historic"], true);
+
+        let path = "/api/v1/customers/ext:c09/erase";
+        assert_eq!(api.ask("POST", path, &read, None).await.status, 403);
+        let erased = api.ask("POST", path, &manage, None).await;
+        assert_eq!((erased.status.as_u16(), &erased.json["erased_at"]), (200, &test.now.to_string().into()));
+        let id = erased.json["id"].as_str().unwrap();
+        let again = api.ask("POST", &format!("/api/v1/customers/{id}/erase"), &manage, None).await;
+        assert_eq!((again.status.as_u16(), &again.json), (200, &erased.json));
+        assert_eq!(api.ask("POST", path, &manage, None).await.status, 404);
+        let tombstone = api.get(&format!("/api/v1/customers/{id}"), &read).await.json;
+        assert_eq!((&tombstone["email"], &tombstone["name"], &tombstone["segment"]), (&Value::Null, &Value::Null, &Value::Null));
+        let list = api.get("/api/v1/at-risk", &read).await.json;
+        assert!(list["items"].as_array().unwrap().iter().all(|item| item["customer"]["id"] != id));
+        drop((api, journal));
+        writer.finish();
+    }
+
     async fn a_rule_is_shown_with_its_status_in_force(test: TestDb) {
         let shop: ShopDocument = ShopDocument::parse("shop.toml", r#"
 [store]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{self, Data, Json, Path, Query};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,17 +12,17 @@ use serde_json::{Map, Value};
 use super::page::{Page, Place, cursor, limit, shown};
 use super::{App, Problem, read};
 use crate::customers::{ConsentState, suppression};
-use crate::db::Conn;
-use crate::db::schema;
+use crate::db::{Conn, DbError, schema};
 use crate::http::auth::ApiKey;
 use crate::identity::{self, Identity};
 use crate::ledger::{self, Decision};
 use crate::primitives::{CustomerId, EmailAddress, Money, Timestamp};
+use crate::privacy;
 use crate::reports;
 use crate::reports::customers::{Cursor, Row};
 use crate::reports::timeline::{self, Entry};
 use crate::scoring::{self, Kind, Rfm, Segment, VisitorSegment};
-use crate::stores::Store;
+use crate::stores::{self, Store};
 
 #[derive(Deserialize)]
 pub struct Ask {
@@ -242,6 +242,34 @@ pub async fn decisions(
     .await
 }
 
+/// What is left of someone who was forgotten.
+#[derive(Serialize)]
+pub struct Erased {
+    id: CustomerId,
+    erased_at: Option<Timestamp>,
+}
+
+/// Forgets a person for good: orders stay, without a name. Asked again, it answers the same.
+pub async fn erase(key: ApiKey, app: Data<App>, id: Path<String>) -> Result<Json<Erased>, Problem> {
+    let (store_id, now, secret) = (key.store, app.clock.now(), app.secret.clone());
+    let (db, id) = (app.db.clone(), id.into_inner());
+    let work = web::block(move || -> Result<Erased, Problem> {
+        let (store, id) = db.read_here(|conn| -> Result<_, Problem> {
+            let store = stores::store::find(conn, store_id)?;
+            let id = find(conn, &store, &id)?;
+            Ok((store, id))
+        })?;
+        privacy::erase(&db, &secret, &store, id, now)?;
+        let erased_at = db.read_here(|conn| erased_at(conn, id).map_err(DbError::from))?;
+        Ok(Erased { id, erased_at })
+    });
+    work.await.map_err(|error| Problem::internal(&error))?.map(Json)
+}
+
+fn erased_at(conn: &mut Conn, id: CustomerId) -> QueryResult<Option<Timestamp>> {
+    schema::customers::table.find(id).select(schema::customers::erased_at).first(conn)
+}
+
 fn find(conn: &mut Conn, store: &Store, argument: &str) -> Result<CustomerId, Problem> {
     identity::store::find_customer(conn, store.id, argument)?.ok_or_else(|| {
         let detail = format!(
@@ -256,8 +284,7 @@ fn load(conn: &mut Conn, store: &Store, id: CustomerId) -> Result<Customer, Prob
     let stored = crate::customers::store::load(conn, &[id])?.pop();
     let stored = stored.ok_or(diesel::result::Error::NotFound)?;
     let (profile, rollup) = (stored.profile, stored.rollup);
-    let erased_at: Option<Timestamp> =
-        schema::customers::table.find(id).select(schema::customers::erased_at).first(conn)?;
+    let erased_at = erased_at(conn, id)?;
     let identities = identity::store::of_customer(conn, id)?;
     let suppressed = match &profile.email {
         Some(address) => suppression::find(conn, store.id, address)?,

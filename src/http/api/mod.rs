@@ -42,6 +42,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(at("/customers/{id}", GET).get(customers::show))
         .service(at("/customers/{id}/timeline", GET).get(customers::timeline))
         .service(at("/customers/{id}/decisions", GET).get(customers::decisions))
+        .service(at("/customers/{id}/erase", "POST").post(customers::erase))
         .service(at("/rules", GET).get(rules::list))
         .service(at("/rules/{key}", GET).get(rules::show))
         .service(at("/messages", GET).get(messages::list))

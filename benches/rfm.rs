@@ -1,0 +1,85 @@
+//! Scoring's pure part: a store's people measured and each scored, nothing read and nothing stored.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use homing::primitives::{CustomerId, Timestamp, Zone};
+use homing::scoring::Summary;
+use homing::scoring::assess::{Assessment, Buyer, History, Person};
+use homing::scoring::rfm::Scale;
+
+/// Numbers as a store has them, without a crate for chance: skewed, with many ties.
+fn people(n: u64) -> Vec<Person> {
+    let mut state = 1_u64;
+    let mut chance = move || {
+        // SplitMix64.
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) as f64 / u64::MAX as f64
+    };
+    (0..n)
+        .map(|id| {
+            let order_days = 1 + (-chance().ln() * 3.0) as i32;
+            let days = (chance().powf(1.5) * 700.0) as i32;
+            let history = Buyer {
+                orders_count: order_days,
+                order_days,
+                spent: ((1.0 + -chance().ln()) * 4_000.0) as i64 * i64::from(order_days),
+                last_order_at: Timestamp(i64::from(20_000 - days) * 86_400_000_000),
+                last_order_day: 20_000 - days,
+                median_gap_days: (order_days > 1).then(|| (chance() * 90.0).round().max(1.0)),
+            };
+            Person { id: CustomerId(id as i64), history: History::Buyer(history) }
+        })
+        .collect()
+}
+
+fn scoring(c: &mut Criterion) {
+    let zone = Zone::utc();
+    let as_of = Timestamp(20_000 * 86_400_000_000);
+    let mut group = c.benchmark_group("rfm");
+    group.sample_size(10);
+    for n in [100_000_u64, 1_000_000] {
+        let everyone = people(n);
+        group.throughput(Throughput::Elements(n));
+        group.bench_function(format!("rank and score three columns/{n}"), |b| {
+            let column = |f: fn(&Buyer) -> i64| -> Vec<i64> {
+                let value = |person: &Person| match &person.history {
+                    History::Buyer(buyer) => f(buyer),
+                    History::Visitor(_) => 0,
+                };
+                everyone.iter().map(value).collect()
+            };
+            let days: Vec<i32> = column(|buyer| i64::from(20_000 - buyer.last_order_day))
+                .iter()
+                .map(|d| *d as i32)
+                .collect();
+            let orders: Vec<i32> =
+                column(|buyer| i64::from(buyer.order_days)).iter().map(|d| *d as i32).collect();
+            let spent = column(|buyer| buyer.spent);
+            b.iter(|| {
+                let scale = Scale::of(&days, &orders, &spent);
+                (0..days.len())
+                    .map(|i| u64::from(scale.score(days[i], orders[i], spent[i]).fm()))
+                    .sum::<u64>()
+            });
+        });
+        group.bench_function(format!("assess, score and count/{n}"), |b| {
+            b.iter_batched(
+                Summary::empty,
+                |mut summary| {
+                    let assessment = Assessment::of(&everyone, as_of, &zone);
+                    for person in &everyone {
+                        summary.add(&assessment.score(person));
+                    }
+                    summary
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, scoring);
+criterion_main!(benches);
