@@ -1,11 +1,24 @@
-//! What it costs to read tracking events: the API's share of ingest that no database speeds up.
+//! What tracking events cost: to read them, and to take them in over HTTP, answered after the commit.
 //!
-//! `cargo bench --bench tracking`. Events per second are of one core; storing them is the journal's bench.
+//! `cargo bench --bench tracking`. Reading is of one core. Ingest is the whole program on an SQLite file in a folder for
+//! temporary files, its clients beside it on the same cores; set `TMPDIR` to measure another disk.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::web;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use homing::config::Config;
+use homing::db::{Db, DbError};
+use homing::http::pages::Pages;
+use homing::http::{App, server};
 use homing::intake::tracking_api::{Arrival, Call, Envelope, unpack};
-use homing::keys::Trust;
-use homing::primitives::StoreId;
+use homing::journal::Journal;
+use homing::keys::{self, KeyHash, Scope, Trust, store::NewKey};
+use homing::primitives::{Clock, KeyId, StoreId};
 use homing::secret::Secret;
 use serde_json::{Value, json};
 
@@ -68,5 +81,122 @@ fn read(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, read);
+/// Answers within the time, and events in each: printed as rates, since criterion times one thing at a time.
+fn ingest(_: &mut Criterion) {
+    type Case = (usize, usize, &'static str, fn(usize) -> Value);
+    const CASES: [Case; 4] = [
+        (1, 1, "product view", viewed),
+        (32, 1, "product view", viewed),
+        (8, 100, "product views", viewed),
+        (8, 100, "orders", ordered),
+    ];
+    for (connections, events, of, kind) in CASES {
+        let house = House::open();
+        let (answers, seconds) = house.post_for(Duration::from_secs(5), connections, events, kind);
+        let rate = answers as f64 / seconds;
+        println!(
+            "ingest, {connections} connections, {events} {of} a request: {rate:.0} requests/s, {:.0} events/s",
+            rate * events as f64
+        );
+    }
+}
+
+/// A server in this process, on a fresh database.
+struct House {
+    address: SocketAddr,
+    key: String,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("bench.db").display());
+        let config = Config::load(|name| match name {
+            "HOMING_DATABASE_URL" => Some(url.clone()),
+            "HOMING_LISTEN" => Some("127.0.0.1:0".to_owned()),
+            _ => None,
+        })
+        .expect("settings");
+        let db = Db::open(config.database.clone()).expect("a database");
+        db.migrate().expect("a schema");
+        let key = keys::new_key(Scope::Ingest);
+        let new = NewKey {
+            id: KeyId(1),
+            store: StoreId(1),
+            hash: KeyHash::of(&key),
+            scope: Scope::Ingest,
+            trust: Trust::Server,
+            name: "bench".to_owned(),
+            created_at: Clock::System.now(),
+        };
+        db.write_here(|conn| keys::store::insert(conn, &new).map_err(DbError::from))
+            .expect("a key");
+        let secret = Secret::new("a secret for benches only");
+        let (told, address) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let console = Pages::new(&config, &secret).expect("the console's pages");
+                let (journal, _writer) = Journal::start(db.clone(), secret.clone(), Clock::System);
+                let app = App::new(db, journal, Arc::new(config), secret, Clock::System);
+                let (server, address) =
+                    server::start(web::Data::new(app), web::Data::new(console)).expect("a server");
+                told.send(address).expect("somebody waits");
+                server.await
+            })
+        });
+        Self { address: address.recv().expect("an address"), key, _folder: folder }
+    }
+
+    /// Requests answered with 200, and the seconds it took.
+    fn post_for(
+        &self,
+        span: Duration,
+        connections: usize,
+        events: usize,
+        kind: fn(usize) -> Value,
+    ) -> (usize, f64) {
+        let (numbers, answers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..connections {
+                scope.spawn(|| {
+                    let stream = TcpStream::connect(self.address).expect("a connection");
+                    stream.set_nodelay(true).expect("an option");
+                    let mut answer = BufReader::new(stream.try_clone().expect("its other half"));
+                    let mut stream = stream;
+                    while begun.elapsed() < span {
+                        let first = numbers.fetch_add(events, Ordering::Relaxed);
+                        let batch: Vec<Value> = (first..first + events).map(kind).collect();
+                        let body = json!({ "writeKey": self.key, "batch": batch }).to_string();
+                        let head = format!(
+                            "POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+                            body.len()
+                        );
+                        stream.write_all((head + &body).as_bytes()).expect("a request is taken");
+                        if is_200(&mut answer) {
+                            answers.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        (answers.into_inner(), begun.elapsed().as_secs_f64())
+    }
+}
+
+fn is_200(answer: &mut BufReader<TcpStream>) -> bool {
+    let (mut line, mut ok, mut length) = (String::new(), false, 0);
+    while answer.read_line(&mut line).expect("an answer") > 2 {
+        ok |= line.starts_with("HTTP/1.1 200");
+        if let Some(told) = line.strip_prefix("content-length: ") {
+            length = told.trim().parse().expect("a length");
+        }
+        line.clear();
+    }
+    answer.read_exact(&mut vec![0; length]).expect("a body");
+    ok
+}
+
+criterion_group!(benches, read, ingest);
 criterion_main!(benches);

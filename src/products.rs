@@ -15,7 +15,7 @@ use crate::primitives::{Currency, StoreId, Timestamp};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProductRef {
-    /// product_id, else the sku.
+    /// product_id, else the sku, else the name.
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

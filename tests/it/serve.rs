@@ -117,6 +117,11 @@ on_both_backends! {
         };
         assert_eq!(text("/healthz"), r#"{"status":"ok"}"#);
         assert_eq!(text("/readyz"), r#"{"database":"ok","journal":"ok","status":"ready"}"#);
+        // An SDK takes a redirect, such as to the sign-in, for delivered.
+        match ureq::post(serving.at("/v1/dance")).send("{}") {
+            Err(ureq::Error::StatusCode(status)) => assert_eq!(status, 404),
+            other => panic!("{other:?}"),
+        }
         let metrics = text("/metrics");
         for name in ["homing_facts_total", "homing_http_requests_total", "homing_journal_waiting"] {
             assert!(metrics.contains(name), "{name}");

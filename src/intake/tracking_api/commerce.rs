@@ -254,9 +254,9 @@ fn read_products(properties: &Fields<'_>, priced_in: Option<&Currency>) -> Optio
     Some(named.take(PRODUCTS).collect())
 }
 
-/// `None` where it has neither id nor sku.
+/// `None` where it has neither id nor sku nor name: what stands first names the product.
 fn product(fields: &Fields<'_>, priced_in: Option<&Currency>) -> Option<ProductRef> {
-    let id = ["product_id", "productId", "id", "sku"]
+    let id = ["product_id", "productId", "id", "sku", "name"]
         .iter()
         .find_map(|name| fields.clean(name, ID_CHARS))?;
     let quantity = fields.get("quantity").and_then(Json::number);
@@ -380,7 +380,8 @@ mod tests {
     fn behaviour_is_kept_as_far_as_it_is_sound() {
         let kind = |event: &str, properties: &str| track(event, properties).unwrap().kind();
         assert_eq!(kind("Viewed Product", r#"{"id":9,"name":"Tea"}"#), "product_viewed");
-        assert_eq!(kind("Product Viewed", r#"{"name":"Tea"}"#), "tracked");
+        assert_eq!(kind("Product Viewed", r#"{"name":"Tea"}"#), "product_viewed");
+        assert_eq!(kind("Product Viewed", r#"{"category":"Tea"}"#), "tracked");
         assert_eq!(kind("PRODUCT  VIEWED", r#"{"sku":"t","price":-1}"#), "product_viewed");
         assert_eq!(kind("Products Searched", r#"{"query":"tea"}"#), "products_listed");
         assert_eq!(kind("Added Product", r#"{"sku":"t"}"#), "cart_changed");
