@@ -8,12 +8,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::tick::open_office;
 use super::{CliError, open};
 use crate::config::Config;
 use crate::http::pages::Pages;
 use crate::http::{App, server};
 use crate::journal::Journal;
+use crate::outbox::PostOffice;
 use crate::primitives::Clock;
+use crate::schedule::Runner;
 use crate::secret::Secret;
 
 #[derive(Args, Default)]
@@ -34,9 +37,15 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
     let secret = Secret::load(&config)?;
     let (journal, writer) = Journal::start(db.clone(), secret.clone(), Clock::System);
     let app = web::Data::new(App::new(db, journal, Arc::new(config), secret, Clock::System));
+    // Before anything is served: templates that cannot be used are told at the start, not at the first mail.
+    let (db, secret, metrics) = (app.db.clone(), app.secret.clone(), app.metrics.clone());
+    let office = open_office(&app.config, db, secret, metrics)?;
+    if office.transport.is_none() {
+        eprintln!("HOMING_SMTP_URL is not set: mail is planned, and nothing is sent.");
+    }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(app))?;
+    runtime.block_on(serve(app, office))?;
     // All that may append is gone by now, so this ends as soon as the last fact is stored.
     writer.finish();
     eprintln!("Homing has stopped.");
@@ -44,7 +53,7 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
 }
 
 /// Serves until SIGTERM or SIGINT. Then: no new connections, requests in the air finish, so do the tasks.
-async fn serve(app: web::Data<App>) -> Result<(), CliError> {
+async fn serve(app: web::Data<App>, office: PostOffice) -> Result<(), CliError> {
     // Before the first request: a signal that comes early must not be lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -59,6 +68,8 @@ async fn serve(app: web::Data<App>) -> Result<(), CliError> {
     let http = tokio::spawn(http);
     // The scheduler and the sender run as tasks of this tracker, and end when the token says so.
     let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let transport = office.transport.clone();
+    let runner = Runner::start(office, app.config.tick, &tasks, &stopping).await?;
     eprintln!("Homing listens on http://{address}");
 
     tokio::select! {
@@ -76,9 +87,13 @@ async fn serve(app: web::Data<App>) -> Result<(), CliError> {
         std::process::exit(1);
     });
     stopping.cancel();
+    runner.stop().await;
     tasks.close();
     handle.stop(true).await;
     tasks.wait().await;
+    if let Some(transport) = transport {
+        transport.close().await;
+    }
     http.await??;
     Ok(())
 }

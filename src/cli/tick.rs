@@ -1,6 +1,5 @@
 //! `homing tick`: one scheduler pass with a time of the operator's choice as now.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -10,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::CliError;
 use crate::config::Config;
 use crate::db::{Db, DbError};
-use crate::mail::{Composer, Transport};
 use crate::metrics::Metrics;
 use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::outbox::{self, Tally};
@@ -58,7 +56,8 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
     }
     let business = args.at.map_or(Clock::System, Clock::Fixed);
     let clocks = Clocks { business, machine: Clock::System };
-    let office = Arc::new(open_office(config, db.clone())?);
+    let office =
+        Arc::new(open_office(config, db.clone(), Secret::load(config)?, Metrics::default())?);
     let store = Arc::new(store);
     if store.mail_from.is_none() || store.postal_address.is_none() {
         eprintln!(
@@ -85,25 +84,14 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
     print(&Printed { at, tally }, args.format)
 }
 
-/// Templates and the way out, as the settings name them.
-///
-/// # Errors
-/// A template that cannot be used, or an address of a mail server that is none: nothing is sent then.
-pub fn open_office(config: &Config, db: Db) -> Result<PostOffice, CliError> {
-    let composer =
-        Composer::load(config.templates.as_deref().map(Path::new)).map_err(CliError::usage)?;
-    let transport = match &config.smtp_url {
-        Some(url) => Some(Transport::from_url(url).map_err(CliError::usage)?),
-        None => None,
-    };
-    Ok(PostOffice {
-        db,
-        composer,
-        transport,
-        secret: Secret::load(config)?,
-        public_url: config.public_url.clone(),
-        metrics: Metrics::default(),
-    })
+/// Settings with which nothing could be sent are wrong input, not failed work.
+pub fn open_office(
+    config: &Config,
+    db: Db,
+    secret: Secret,
+    metrics: Metrics,
+) -> Result<PostOffice, CliError> {
+    PostOffice::open(config, db, secret, metrics).map_err(CliError::usage)
 }
 
 /// The first Ctrl-C lets what is in the air finish; the second ends the process.

@@ -165,6 +165,8 @@ type Line = (
 );
 
 /// The ledger of one customer, newest first, at most `limit` lines; with `rule`, of that rule alone.
+///
+/// Newest is what was decided last: `at` is business time, which `tick --at` sets to any.
 pub fn of_customer(
     conn: &mut Conn,
     customer: CustomerId,
@@ -185,7 +187,7 @@ pub fn of_customer_after(
     let mut query = decisions::table
         .inner_join(rules::table.on(rules::id.eq(decisions::rule_id)))
         .filter(decisions::customer_id.eq(customer))
-        .order((decisions::at.desc(), decisions::id.desc()))
+        .order(decisions::id.desc())
         .limit(limit)
         .select((
             decisions::id,

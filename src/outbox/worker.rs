@@ -12,9 +12,12 @@ use super::claim::{self, Claim, Claimed, Desk};
 use super::settle::{self, Ending, Report};
 use super::wording::{self, WordingError};
 use super::{Tally, store};
+use crate::config::Config;
 use crate::db::{Backend, Db, DbError};
 use crate::ledger::{Instants, Reason};
-use crate::mail::{ComposeError, Composer, Delivery, ReadyMail, Transport};
+use crate::mail::{
+    ComposeError, Composer, Delivery, InvalidSmtpUrl, LoadError, ReadyMail, Transport,
+};
 use crate::metrics::Metrics;
 use crate::primitives::{Clock, Delay, RuleId};
 use crate::rules::{self, StoredRule};
@@ -38,6 +41,30 @@ pub struct PostOffice {
     /// Base of the links in mails.
     pub public_url: String,
     pub metrics: Metrics,
+}
+
+/// Why nothing can be sent: settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the mail templates cannot be used")]
+    Templates(#[from] LoadError),
+    #[error(transparent)]
+    Transport(#[from] InvalidSmtpUrl),
+}
+
+impl PostOffice {
+    /// Templates and the way out, as the settings name them. Opens no connection yet.
+    pub fn open(
+        config: &Config,
+        db: Db,
+        secret: Secret,
+        metrics: Metrics,
+    ) -> Result<Self, OpenError> {
+        let composer = Composer::load(config.templates.as_deref())?;
+        let transport = config.smtp_url.as_ref().map(Transport::from_url).transpose()?;
+        let public_url = config.public_url.clone();
+        Ok(Self { db, composer, transport, secret, public_url, metrics })
+    }
 }
 
 /// Where the two clocks of a run come from.

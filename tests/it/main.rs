@@ -10,6 +10,8 @@ mod rules;
 mod doctor;
 mod import;
 mod schema;
+mod outbox;
+mod planner;
 mod scoring;
 mod serve;
 mod tracking;

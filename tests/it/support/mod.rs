@@ -9,6 +9,7 @@ mod browser;
 mod database;
 mod mail_sink;
 mod program;
+pub mod shop;
 
 pub use browser::Browser;
 pub use database::{TestDb, on_postgres, on_sqlite};

@@ -1,0 +1,264 @@
+//! The planner on both databases: who is due is enrolled, once, whoever plans and however often.
+
+use diesel::prelude::*;
+use homing::db::{DbError, schema};
+use homing::identity::Identifiers;
+use homing::planner::Positions;
+use homing::primitives::{Delay, Timestamp};
+
+use crate::on_both_backends;
+use crate::support::shop::*;
+
+const BROWSE: &str = "kind = \"visited_without_buying\", after = \"4h\", min_product_views = 1";
+const CART: &str = "kind = \"cart_abandoned\", after = \"6h\"";
+const ORDER: &str = "kind = \"order\", after = \"1d\"";
+
+fn hours(n: i64) -> Delay {
+    Delay::hours(n)
+}
+
+/// Ann agreed long ago; at noon she looked at a tea.
+fn ann_browses(shop: &Shop) -> Timestamp {
+    let noon = shop.test.now;
+    shop.tell(vec![
+        consents("ann", noon.minus(Delay::days(30)), true),
+        views("ann", noon, "longjing"),
+    ]);
+    noon
+}
+
+fn rows(shop: &Shop) -> (i64, i64, i64) {
+    let count = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+        Ok((
+            schema::enrolments::table.count().get_result(conn)?,
+            schema::messages::table.count().get_result(conn)?,
+            schema::decisions::table.count().get_result(conn)?,
+        ))
+    };
+    shop.test.db.read_here(count).unwrap()
+}
+
+on_both_backends! {
+    async fn a_visit_is_planned_when_due_and_only_once(test: TestDb) {
+        let settings = rule("browse", BROWSE, "") + &step("3d");
+        let shop = Shop::open(&test, &settings);
+        let noon = ann_browses(&shop);
+        assert_eq!(shop.plan(noon.plus(hours(3))).considered, 0);
+        let due = noon.plus(hours(4));
+        assert_eq!(shop.plan(due).enrolled, 1);
+        assert_eq!(shop.messages("ann"), [
+            ("1 scheduled".to_owned(), due),
+            ("2 scheduled".to_owned(), due.plus(Delay::days(3))),
+        ]);
+        assert_eq!(shop.plan(due), Default::default(), "planning twice is planning once");
+        assert_eq!(shop.ledger("ann"), ["browse enrolled"]);
+        assert_eq!(rows(&shop), (1, 2, 1));
+    }
+
+    async fn two_planners_at_once_make_one_enrolment(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, ""));
+        let noon = test.now;
+        let people: Vec<String> = (0..60).map(|n| format!("c{n}")).collect();
+        let facts = people.iter().flat_map(|who| {
+            [consents(who, noon.minus(hours(1)), true), views(who, noon, "longjing")]
+        });
+        shop.tell_at(noon, facts.collect());
+        let due = noon.plus(hours(4));
+        let (db, store, secret) = (&test.db, &shop.store(), &test.secret());
+        let at = homing::ledger::Instants::at(due);
+        let enrolled: u64 = std::thread::scope(|scope| {
+            let plan = || homing::planner::pass(db, store, secret, at, None).unwrap().enrolled;
+            let planners: Vec<_> = (0..4).map(|_| scope.spawn(plan)).collect();
+            planners.into_iter().map(|planner| planner.join().unwrap()).sum()
+        });
+        assert_eq!(enrolled, 60);
+        assert_eq!(rows(&shop), (60, 60, 60));
+    }
+
+    async fn a_process_that_remembers_how_far_it_looked_misses_nothing(test: TestDb) {
+        let settings = rule("browse", BROWSE, "") + &rule("thanks", ORDER, "");
+        let shop = Shop::open(&test, &(NO_GUARDRAILS.to_owned() + &settings));
+        let noon = ann_browses(&shop);
+        let mut positions = Positions::default();
+        let mut plan = |now| shop.plan_from(now, Some(&mut positions));
+        assert_eq!(plan(noon.plus(hours(4)).minus(Delay::seconds(8))).considered, 0, "the whole window");
+        assert_eq!(plan(noon.plus(hours(4)).minus(Delay::seconds(3))).considered, 0, "what is new");
+        assert_eq!(plan(noon.plus(hours(4)).plus(Delay::seconds(2))).enrolled, 1, "fell due since");
+        assert_eq!(plan(noon.plus(hours(4)).plus(Delay::seconds(7))).considered, 0);
+
+        // Told late of something that fell due before the last pass.
+        let arrives = noon.plus(hours(4)).plus(Delay::seconds(9));
+        shop.tell_at(arrives, vec![
+            consents("bob", noon.minus(Delay::days(1)), true),
+            views("bob", noon.minus(hours(1)), "longjing"),
+        ]);
+        assert_eq!(plan(arrives.plus(Delay::seconds(3))).enrolled, 1);
+
+        // An order ends what is open.
+        let buys = arrives.plus(Delay::seconds(6));
+        shop.tell(vec![orders("ann", buys, "1001")]);
+        assert_eq!(plan(buys.plus(Delay::seconds(2))).stopped, 1);
+        assert_eq!(shop.ledger("ann"), ["browse enrolled", "browse stopped/bought"]);
+        assert_eq!(shop.messages("ann")[0].0, "1 cancelled bought");
+        let counts = shop.counts();
+        assert_eq!((counts.scheduled, counts.cancelled), (1, 1));
+        assert_eq!(counts.cancelled_for, [("bought".to_owned(), 1)]);
+    }
+
+    async fn refusals_at_due_time_are_in_the_ledger_once(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, ""));
+        let noon = test.now;
+        shop.tell(vec![views("bob", noon, "longjing"), consents("eve", noon, true)]);
+        shop.tell(vec![fact("eve", noon, homing::journal::Body::PageViewed { title: None, referrer: None })]);
+        for _ in 0..2 {
+            shop.plan(noon.plus(hours(5)));
+        }
+        assert_eq!(shop.ledger("bob"), ["browse suppressed/no_consent"]);
+        assert_eq!(shop.ledger("eve"), ["browse not_eligible/audience"]);
+        assert_eq!(rows(&shop), (2, 0, 2));
+    }
+
+    async fn late_news_causes_no_late_mail(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, ""));
+        let noon = test.now;
+        let mut imported = views("ann", noon, "longjing");
+        imported.live = false;
+        let arrives = noon.plus(hours(5));
+        shop.tell_at(arrives, vec![consents("ann", noon, true), imported]);
+        assert_eq!(shop.plan(arrives.plus(hours(1))).considered, 1);
+        assert_eq!(shop.ledger("ann"), [""; 0], "it fell due before it was known");
+
+        let mut in_time = views("bob", noon, "longjing");
+        in_time.live = false;
+        shop.tell_at(noon.plus(hours(3)), vec![consents("bob", noon, true), in_time]);
+        shop.plan(noon.plus(hours(5)));
+        assert_eq!(shop.ledger("bob"), ["browse enrolled"]);
+    }
+
+    async fn a_lower_rung_waits_for_the_basket_and_is_stopped_by_it(test: TestDb) {
+        let shop = Shop::open(&test, &(rule("browse", BROWSE, "") + &rule("cart", CART, "")));
+        let noon = ann_browses(&shop);
+        shop.tell(vec![puts_in_basket("ann", noon.plus(Delay::seconds(300)), "longjing")]);
+        // Putting a tea into the basket went on with the visit.
+        let browse_due = noon.plus(Delay::seconds(300)).plus(hours(4));
+        assert_eq!(shop.plan(browse_due).deferred, 1);
+        assert_eq!(shop.plan(browse_due.plus(hours(1))), Default::default());
+        let tally = shop.plan(browse_due.plus(hours(2)));
+        assert_eq!((tally.enrolled, tally.stopped), (1, 1));
+        assert_eq!(
+            shop.ledger("ann"),
+            ["browse deferred/outranked", "browse stopped/outranked", "cart enrolled"]
+        );
+    }
+
+    async fn a_waiting_rule_has_its_turn_when_the_stronger_one_declines(test: TestDb) {
+        let nobody = "audience = { all = [ { field = \"orders_count\", op = \"gt\", value = 9 } ] }";
+        let settings = rule("browse", BROWSE, "") + &rule("cart", CART, nobody);
+        let shop = Shop::open(&test, &settings);
+        let noon = ann_browses(&shop);
+        shop.tell(vec![puts_in_basket("ann", noon.plus(Delay::seconds(300)), "longjing")]);
+        shop.plan(noon.plus(Delay::seconds(300)).plus(hours(4)));
+        shop.plan(noon.plus(Delay::seconds(300)).plus(hours(6)));
+        let mut ledger = shop.ledger("ann");
+        ledger.sort();
+        assert_eq!(
+            ledger,
+            ["browse deferred/outranked", "browse enrolled", "cart not_eligible/audience"]
+        );
+        assert_eq!(shop.counts().scheduled, 1);
+    }
+
+    async fn a_basket_that_changes_moves_what_is_unsent(test: TestDb) {
+        let shop = Shop::open(&test, &rule("cart", CART, ""));
+        let noon = ann_browses(&shop);
+        shop.tell(vec![puts_in_basket("ann", noon, "longjing")]);
+        shop.plan(noon.plus(hours(6)));
+        let again = noon.plus(hours(7));
+        shop.tell(vec![puts_in_basket("ann", again, "biluochun")]);
+        let mut positions = Positions::default();
+        shop.plan_from(again, Some(&mut positions));
+        shop.plan_from(again.plus(Delay::seconds(5)), Some(&mut positions));
+        assert_eq!(shop.messages("ann"), [("1 scheduled".to_owned(), again.plus(hours(6)))]);
+        shop.plan(again.plus(hours(6)));
+        assert_eq!(shop.ledger("ann"), ["cart enrolled"], "one episode, however often it changes");
+    }
+
+    async fn a_visitor_refused_stays_refused_for_that_visit_after_signing_in(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, ""));
+        let noon = test.now;
+        let anonymous = || Identifiers { anonymous_id: Some("b1".into()), ..Identifiers::default() };
+        let mut seen = views("ann", noon, "longjing");
+        seen.identifiers = anonymous();
+        shop.tell(vec![seen]);
+        assert_eq!(shop.plan(noon.plus(hours(4))).suppressed, 1, "no address");
+        let mut signs_in = consents("ann", noon.plus(hours(4)), true);
+        signs_in.identifiers.anonymous_id = Some("b1".into());
+        shop.tell(vec![signs_in]);
+        shop.plan(noon.plus(hours(5)));
+        assert_eq!(shop.ledger("ann"), ["browse suppressed/no_consent"]);
+    }
+
+    async fn orders_are_thanked_for_once_whoever_tells_of_them(test: TestDb) {
+        let shop = Shop::open(&test, &(NO_GUARDRAILS.to_owned() + &rule("thanks", ORDER, "")));
+        let noon = ann_browses(&shop);
+        shop.tell(vec![orders("ann", noon, "1001")]);
+        assert_eq!(shop.plan(noon.plus(Delay::days(1))).enrolled, 1);
+        let mut told_again = orders("ann", noon.plus(Delay::seconds(20)), "1001");
+        told_again.source = homing::journal::Source::Csv;
+        told_again.occurred_at = noon.plus(Delay::seconds(20));
+        shop.tell_at(noon.plus(Delay::days(1)), vec![told_again]);
+        shop.plan(noon.plus(Delay::days(1)).plus(hours(1)));
+        assert_eq!(shop.ledger("ann"), ["thanks enrolled"], "neither stopped nor enrolled again");
+        shop.tell(vec![orders("ann", noon.plus(Delay::days(2)), "1002")]);
+        shop.plan(noon.plus(Delay::days(3)));
+        assert_eq!(
+            shop.ledger("ann"),
+            ["thanks enrolled", "thanks stopped/bought", "thanks enrolled"]
+        );
+    }
+
+    async fn a_segment_entered_counts_from_when_it_was(test: TestDb) {
+        let trigger = "kind = \"segment_entered\", segment = \"at_risk\", after = \"1d\"";
+        let shop = Shop::open(&test, &rule("risk", trigger, ""));
+        let noon = ann_browses(&shop);
+        let customer = shop.customer("ann");
+        test.db.write_here(|conn| -> Result<_, DbError> {
+            use schema::scores;
+            diesel::insert_into(scores::table)
+                .values((
+                    (scores::customer_id.eq(customer), scores::store_id.eq(1_i64), scores::kind.eq("buyer")),
+                    (scores::r.eq(2_i16), scores::f.eq(4_i16), scores::m.eq(4_i16)),
+                    (scores::segment.eq("at_risk"), scores::segment_since.eq(noon.0)),
+                    (scores::frequency.eq(4), scores::spent.eq(1_i64)),
+                    scores::orders_count.eq(4),
+                ))
+                .execute(conn)
+                .map_err(DbError::from)
+        }).unwrap();
+        assert_eq!(shop.plan(noon.plus(hours(23))).considered, 0);
+        assert_eq!(shop.plan(noon.plus(hours(24))).enrolled, 1);
+        assert_eq!(shop.plan(noon.plus(hours(25))).considered, 0);
+    }
+
+    async fn the_holdout_gets_nothing_and_stays_out(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, "holdout = 1.0"));
+        let noon = ann_browses(&shop);
+        assert_eq!(shop.plan(noon.plus(hours(4))).held_out, 1);
+        let next = noon.plus(Delay::days(1));
+        shop.tell(vec![views("ann", next, "longjing")]);
+        shop.plan(next.plus(hours(4)));
+        assert_eq!(shop.ledger("ann"), ["browse held_out/holdout", "browse held_out/holdout"]);
+        assert_eq!(shop.counts().planned, 0);
+    }
+
+    async fn a_rule_that_is_not_live_plans_nothing(test: TestDb) {
+        let settings = rule("browse", BROWSE, "").replace("\"live\"", "\"paused\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = ann_browses(&shop);
+        assert_eq!(shop.plan(noon.plus(hours(4))), Default::default());
+        // Going live now leaves alone what fell due before.
+        shop.apply(&rule("browse", BROWSE, ""), noon.plus(hours(5)));
+        shop.plan(noon.plus(hours(6)));
+        assert_eq!(shop.ledger("ann"), [""; 0]);
+    }
+}
