@@ -8,7 +8,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::tick::open_office;
 use super::{CliError, open};
 use crate::config::Config;
 use crate::http::pages::Pages;
@@ -39,7 +38,7 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
     let app = web::Data::new(App::new(db, journal, Arc::new(config), secret, Clock::System));
     // Before anything is served: templates that cannot be used are told at the start, not at the first mail.
     let (db, secret, metrics) = (app.db.clone(), app.secret.clone(), app.metrics.clone());
-    let office = open_office(&app.config, db, secret, metrics)?;
+    let office = PostOffice::open(&app.config, db, secret, metrics).map_err(CliError::usage)?;
     if office.transport.is_none() {
         eprintln!("HOMING_SMTP_URL is not set: mail is planned, and nothing is sent.");
     }

@@ -56,8 +56,7 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
     }
     let business = args.at.map_or(Clock::System, Clock::Fixed);
     let clocks = Clocks { business, machine: Clock::System };
-    let office =
-        Arc::new(open_office(config, db.clone(), Secret::load(config)?, Metrics::default())?);
+    let office = Arc::new(open_office(config, db.clone())?);
     let store = Arc::new(store);
     if store.mail_from.is_none() || store.postal_address.is_none() {
         eprintln!(
@@ -85,13 +84,9 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
 }
 
 /// Settings with which nothing could be sent are wrong input, not failed work.
-pub fn open_office(
-    config: &Config,
-    db: Db,
-    secret: Secret,
-    metrics: Metrics,
-) -> Result<PostOffice, CliError> {
-    PostOffice::open(config, db, secret, metrics).map_err(CliError::usage)
+pub fn open_office(config: &Config, db: Db) -> Result<PostOffice, CliError> {
+    let secret = Secret::load(config)?;
+    PostOffice::open(config, db, secret, Metrics::default()).map_err(CliError::usage)
 }
 
 /// The first Ctrl-C lets what is in the air finish; the second ends the process.

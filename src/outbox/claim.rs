@@ -271,9 +271,9 @@ fn lease(
             messages::address.eq(address),
         ))
         .execute(conn)?;
+    // What held it up stays with the claim: the same reason again is no news.
     Ok(Message {
         status: MessageStatus::Sending,
-        held_for: None,
         attempts: message.attempts + 1,
         claimed_at: Some(desk.at.now),
         ..message.clone()

@@ -82,15 +82,20 @@ pub fn judge(knock: &Knock) -> Verdict {
     if let Some(reason) = barred(message.class, store.sending.consent, situation) {
         return Verdict::Bar { reason, facts: Facts::new() };
     }
+    // A step that comes later than planned, since the one before left late, is of use for as long as planned.
+    let mut useful_until = message.useful_until;
     if let Some(at) = turn(knock) {
         let useful_for = enrolment.useful_until.0 - enrolment.due_at.0;
-        return Verdict::Reschedule { at, useful_until: Timestamp(at.0 + useful_for) };
+        useful_until = useful_until.max(Timestamp(at.0 + useful_for));
+        if at > now {
+            return Verdict::Reschedule { at, useful_until };
+        }
     }
-    if now > message.useful_until {
-        return Verdict::Expire { facts: Facts::new().with("useful_until", message.useful_until) };
+    if now > useful_until {
+        return Verdict::Expire { facts: Facts::new().with("useful_until", useful_until) };
     }
     match held_up(knock, situation) {
-        Some((until, reason, facts)) => defer(message, until, reason, facts),
+        Some((until, reason, facts)) => defer(useful_until, until, reason, facts),
         None => Verdict::Send,
     }
 }
@@ -101,12 +106,12 @@ fn paused(knock: &Knock) -> Verdict {
         return Verdict::Expire { facts: Facts::new().with("useful_until", message.useful_until) };
     }
     let facts = Facts::new().with_known("rule_status", knock.rule.map(|rule| rule.status));
-    defer(message, now.plus(WHILE_PAUSED), Reason::Paused, facts)
+    defer(message.useful_until, now.plus(WHILE_PAUSED), Reason::Paused, facts)
 }
 
 /// A deferral past the message's use brings it back just after, where it expires by the one way there is.
-fn defer(message: &Message, until: Timestamp, reason: Reason, facts: Facts) -> Verdict {
-    let until = until.min(Timestamp(message.useful_until.0 + 1));
+fn defer(useful_until: Timestamp, until: Timestamp, reason: Reason, facts: Facts) -> Verdict {
+    let until = until.min(Timestamp(useful_until.0 + 1));
     Verdict::Defer { until, reason, facts: facts.with("until", until) }
 }
 
@@ -124,7 +129,8 @@ fn barred(class: Class, mode: ConsentMode, situation: &Situation) -> Option<Reas
     }
 }
 
-/// When the step before is unsettled, or left later than planned: the time that this one's wait is over then.
+/// The time that this step's wait is over, counted from when the one before left; later than `now` while that one
+/// is unsettled. `None` where no step before holds it up.
 fn turn(knock: &Knock) -> Option<Timestamp> {
     let previous = knock.previous?;
     let from = match previous.status {
@@ -138,8 +144,7 @@ fn turn(knock: &Knock) -> Option<Timestamp> {
     let at = Timestamp(from.0 + wait);
     let is_unsettled = matches!(previous.status, MessageStatus::Scheduled | MessageStatus::Sending);
     // A step without a wait still comes after the one before it.
-    let at = if is_unsettled { at.max(knock.now.plus(Delay::seconds(60))) } else { at };
-    (at > knock.now).then_some(at)
+    Some(if is_unsettled { at.max(knock.now.plus(Delay::seconds(60))) } else { at })
 }
 
 /// The guardrails that hold marketing mail up: gap, cap, quiet hours. Service mail is owed at once.
@@ -197,12 +202,12 @@ pub fn ended_by(
     enrolment: &Enrolment,
     moments: &Moments,
 ) -> Option<(Reason, Option<Timestamp>)> {
-    // A better source may have moved the order's own time: the order itself never stops its own mail.
+    // Another source may tell another time of the same order: an order never stops its own mail.
     let own = [&moments.first_order, &moments.last_order]
         .into_iter()
         .flatten()
         .filter(|order| order.order_id.is_some() && order.order_id == enrolment.order_id)
-        .map(|order| order.at)
+        .map(|order| order.told_until)
         .max();
     let stops_after = own.map_or(enrolment.stops_after, |at| at.max(enrolment.stops_after));
     if let Some(placed_at) = moments.last_placed_at

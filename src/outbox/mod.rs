@@ -9,6 +9,8 @@ mod message;
 pub mod quiet;
 pub mod settle;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod wording;
 pub mod worker;
 

@@ -123,7 +123,7 @@ impl Episode {
             start: order.at,
             moment: order.at,
             order_id: order.order_id.clone(),
-            stops_after: order.at,
+            stops_after: order.told_until,
             floor: order.floor,
         })
     }

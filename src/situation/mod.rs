@@ -83,6 +83,9 @@ pub struct BasketMoment {
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderMoment {
     pub order_id: Option<String>,
+    /// By the earliest word of any source.
     pub at: Timestamp,
+    /// By the latest of its sources' first words: it must not be taken for an order placed after itself.
+    pub told_until: Timestamp,
     pub floor: Option<Timestamp>,
 }

@@ -91,7 +91,7 @@ pub fn basket(from: Timestamp, at: Timestamp) -> Option<BasketMoment> {
 }
 
 pub fn order(id: &str, at: Timestamp) -> Option<OrderMoment> {
-    Some(OrderMoment { order_id: Some(id.into()), at, floor: None })
+    Some(OrderMoment { order_id: Some(id.into()), at, told_until: at, floor: None })
 }
 
 /// An enrolment of `rule` for the span, entered at its end.

@@ -116,7 +116,7 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
     let suppressed = suppressed(conn, store.id, &keys)?;
     let with_orders: Vec<CustomerId> =
         rollups.values().filter(|r| r.first_order_at.is_some()).map(|r| r.customer_id).collect();
-    let order_ids = order_ids(conn, &with_orders)?;
+    let orders = first_and_last_orders(conn, &with_orders)?;
     let mut enrolments: HashMap<CustomerId, Vec<Enrolment>> = HashMap::new();
     for enrolment in ledger::store::enrolments_of(conn, ids)? {
         enrolments.entry(enrolment.customer_id).or_default().push(enrolment);
@@ -139,9 +139,9 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
             customer: *id,
             identity: identity(&person),
             standing: standing(&person, is_suppressed, store),
-            moments: rollup.as_ref().map_or_else(Moments::default, |rollup| {
-                moments(rollup, score.as_ref(), &order_ids)
-            }),
+            moments: rollup
+                .as_ref()
+                .map_or_else(Moments::default, |rollup| moments(rollup, score.as_ref(), &orders)),
             subject: subject(&person, rollup.as_ref(), score.as_ref(), store),
             enrolments: enrolments.remove(id).unwrap_or_default(),
             arms: arms.remove(id).unwrap_or_default(),
@@ -171,11 +171,12 @@ pub fn suppressed(
     Ok(found.into_iter().collect())
 }
 
-/// The ids of first and last orders, by customer and time. Of two at one instant the smaller id stands for both.
-fn order_ids(
+/// First and last orders, by customer and time: their ids, and until when their sources placed them. Of two at one
+/// instant the smaller id stands for both.
+fn first_and_last_orders(
     conn: &mut Conn,
     ids: &[CustomerId],
-) -> QueryResult<HashMap<(CustomerId, Timestamp), String>> {
+) -> QueryResult<HashMap<(CustomerId, Timestamp), (String, Timestamp)>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -183,15 +184,19 @@ fn order_ids(
         .nullable()
         .eq(rollups::first_order_at)
         .or(orders::placed_at.nullable().eq(rollups::last_order_at));
-    let found: Vec<(CustomerId, Timestamp, String)> = orders::table
+    let found: Vec<(CustomerId, Timestamp, String, String)> = orders::table
         .inner_join(rollups::table.on(rollups::customer_id.eq(orders::customer_id)))
         .filter(orders::customer_id.eq_any(ids))
         .filter(orders::counts.eq(true))
         .filter(first_or_last)
         .order((orders::customer_id, orders::order_id.desc()))
-        .select((orders::customer_id, orders::placed_at, orders::order_id))
+        .select((orders::customer_id, orders::placed_at, orders::order_id, orders::told_by))
         .load(conn)?;
-    Ok(found.into_iter().map(|(customer, at, id)| ((customer, at), id)).collect())
+    let with_words = found.into_iter().map(|(customer, at, id, told_by)| {
+        let words: HashMap<String, Timestamp> = serde_json::from_str(&told_by).unwrap_or_default();
+        ((customer, at), (id, words.into_values().max().unwrap_or(at).max(at)))
+    });
+    Ok(with_words.collect())
 }
 
 fn identity(person: &CustomerRow) -> String {
@@ -216,14 +221,17 @@ fn standing(person: &CustomerRow, suppressed: bool, store: &Store) -> Standing {
 fn moments(
     rollup: &RollupRow,
     score: Option<&ScoreRow>,
-    order_ids: &HashMap<(CustomerId, Timestamp), String>,
+    orders: &HashMap<(CustomerId, Timestamp), (String, Timestamp)>,
 ) -> Moments {
     // A document changed by hand costs its floors, not the pass.
     let state: State = serde_json::from_str(&rollup.state).unwrap_or_default();
     let order = |at: Option<Timestamp>, floor| {
-        at.map(|at| OrderMoment {
-            order_id: order_ids.get(&(rollup.customer_id, at)).cloned(),
+        let at = at?;
+        let known = orders.get(&(rollup.customer_id, at));
+        Some(OrderMoment {
+            order_id: known.map(|(id, _)| id.clone()),
             at,
+            told_until: known.map_or(at, |(_, until)| *until),
             floor,
         })
     };

@@ -76,10 +76,16 @@ impl<'t> Shop<'t> {
     pub fn tell_at(&self, received_at: Timestamp, facts: Vec<NewFact>) -> Vec<Appended> {
         let clock = Clock::Fixed(received_at);
         let (journal, writer) = Journal::start(self.test.db.clone(), self.test.secret(), clock);
-        let appended = journal.append_blocking(StoreId(1), facts).expect("facts are stored");
-        drop(journal);
-        writer.finish();
-        appended
+        // On a thread of its own: a task may not block.
+        std::thread::scope(|scope| {
+            let told = scope.spawn(|| {
+                let appended = journal.append_blocking(StoreId(1), facts);
+                drop(journal);
+                writer.finish();
+                appended.expect("facts are stored")
+            });
+            told.join().expect("facts are told")
+        })
     }
 
     /// Tells facts as they happen.
