@@ -232,7 +232,7 @@ on_both_backends! {
         assert_eq!(shop.messages("ann")[2], ("3 scheduled cap".to_owned(), third.plus(hours(72)).plus_micro()));
         let tally = shop.tick(third.plus(hours(73))).await;
         assert_eq!((tally.expired, tally.sent), (1, 0));
-        assert_eq!(shop.ledger("ann")[5..], ["browse 3 deferred/cap", "browse 3 expired/useful_until_passed"]);
+        assert_eq!(shop.ledger("ann")[4..], ["browse 3 deferred/cap", "browse 3 expired/useful_until_passed"]);
     }
 
     async fn temporary_failures_return_and_permanent_ones_end(test: TestDb) {
