@@ -48,7 +48,8 @@ pub struct Report {
     pub moved: u64,
 }
 
-/// Whether the store should be scored now: never scored, another day, or many customers changed (an import).
+/// Whether the store should be scored now: never scored, another day, or a twentieth of its people changed since
+/// (an import, a busy hour).
 ///
 /// A look into the past that is shown stays until then. Cheap: it may be asked at every tick.
 pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResult<bool> {
@@ -61,11 +62,12 @@ pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResul
     if last.as_of.day_number(&store.timezone) != now.day_number(&store.timezone) {
         return Ok(true);
     }
-    if now.0 - last.ran_at.0 < BROKEN_OFF_AFTER_MINUTES * MINUTE {
+    // A large store costs more to score, so it waits longer: a millisecond for each of its people.
+    let people = (last.summary.buyers() + last.summary.visitors()) as i64;
+    if now.0 - last.ran_at.0 < MINUTE + people * 1_000 {
         return Ok(false);
     }
-    let people = last.summary.buyers() + last.summary.visitors();
-    let many = (people / 20).clamp(100, 50_000) as i64;
+    let many = (people / 20).clamp(1, 50_000);
     Ok(store::changed_since(conn, store.id, last.ran_at, many)? == many)
 }
 

@@ -420,6 +420,7 @@ CREATE INDEX messages_paused ON messages (store_id, rule_id) WHERE status = 'sch
 CREATE INDEX messages_leased ON messages (lease_until) WHERE status = 'sending';
 CREATE INDEX messages_by_status ON messages (store_id, status, scheduled_at, id);
 CREATE INDEX messages_by_store ON messages (store_id, id);
+CREATE INDEX messages_by_rule ON messages (rule_id, id);
 
 -- Addresses never to be written to at all.
 CREATE TABLE suppressions (
