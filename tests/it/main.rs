@@ -9,6 +9,7 @@ mod mail;
 mod rules;
 mod doctor;
 mod import;
+mod main_job;
 mod schema;
 mod outbox;
 mod planner;
