@@ -341,7 +341,7 @@ fn unbroken(text: &str) -> String {
 /// The values that a recap's text names; the shorter texts name fewer.
 fn used<'a>(key: &str, all: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let names: &[&str] = match key {
-        "recap.none" => &[],
+        "recap.none" => &["day"],
         "recap.first" | "recap.same" => &["gmv", "day"],
         _ => &["gmv", "by", "day"],
     };
