@@ -4,6 +4,7 @@ mod support;
 
 mod house;
 mod api;
+mod console;
 mod journal;
 mod mail;
 mod rules;

@@ -40,6 +40,8 @@ pub struct AtRiskPage {
     pub next: String,
     pub first: String,
     pub shown: String,
+    /// Some value at risk is known; until then there is no column of dashes, but a note.
+    pub predicted: bool,
     /// Customers exist, and none was scored yet.
     pub never_scored: bool,
 }
@@ -61,6 +63,7 @@ pub struct ListRow {
     pub why: Html,
     pub spent: String,
     pub spent_is: String,
+    pub at_risk: String,
     pub last_order: String,
     pub next: String,
     /// Why nothing is planned, in a quieter voice.
@@ -181,6 +184,7 @@ pub async fn page(
             "pager.of",
             &[("n", &format.number(shown.len() as i64)), ("all", &format.capped(loaded.size, CAP))],
         ),
+        predicted: shown.iter().any(|row| row.value_at_risk.is_some()),
         never_scored: desk
             .ringing()
             .iter()
@@ -228,6 +232,7 @@ fn list_row(format: &Format, row: &Row, loaded: &Loaded) -> ListRow {
         why: words::why_now(format, row),
         spent: format.money(row.spent),
         spent_is: format.count("at_risk.spent_is", i64::from(row.orders_count)),
+        at_risk: row.value_at_risk.map_or(UNKNOWN.to_owned(), |value| format.money(value)),
         last_order: row.last_order_at.map_or(UNKNOWN.to_owned(), |at| format.day(at)),
         next,
         none,
@@ -366,6 +371,7 @@ impl Screen for AtRiskPage {
             min_spent: "300".into(),
             min_spent_text: "from 300".into(),
             bad_min_spent: "no amount".into(),
+            predicted: true,
             next: "/at-risk?after=1_2".into(),
             first: "/at-risk".into(),
             ..Self::default()

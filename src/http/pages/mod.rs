@@ -5,6 +5,7 @@
 mod assets;
 mod at_risk;
 mod catalogue;
+mod caught;
 mod chart;
 mod csrf;
 mod customer;
@@ -95,7 +96,7 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
 
 /// Nothing but ourselves, and no inline script or style: what gets into a page as text stays text.
 const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The console's routes. Its scope takes every path that is left, so it is registered last.
 pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
@@ -138,6 +139,7 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/rules/{key}/status", web::post().to(rules::set_status))
         .route("/outbox", web::get().to(outbox::list))
         .route("/outbox/{id}", web::get().to(outbox::message))
+        .route("/outbox/{id}/mail", web::get().to(outbox::mail))
         .route("/outbox/{id}/resend", web::post().to(outbox::resend))
         .route("/outbox/{id}/close", web::post().to(outbox::close))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(PageError::NotFound) }));

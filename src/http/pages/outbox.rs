@@ -1,10 +1,12 @@
 //! `/outbox` and `/outbox/{id}`: what will go, what went, what was held back; and the messages in doubt.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
+use super::caught::{self, Caught};
 use super::csrf::Posted;
 use super::customer::{LedgerRow, ledger_row};
 use super::desk::Desk;
@@ -83,6 +85,9 @@ pub struct MessagePage {
     pub times: Vec<Pair>,
     pub facts: Vec<Pair>,
     pub last_reply: String,
+    /// Caught on disk: it can be looked at.
+    pub mail: String,
+    pub mail_text: String,
     pub history: Vec<LedgerRow>,
     pub in_doubt: bool,
     /// The question before sending again or closing; nothing unless asked for.
@@ -254,6 +259,7 @@ pub async fn message(
         .ok_or(PageError::NotFound)?;
 
     let format = &desk.format;
+    let caught = caught_mail(&desk, &message).await;
     let rule = names.get(&message.rule_id);
     let in_doubt = message.status == "in_doubt" && desk.user.role.may_act();
     let page = MessagePage {
@@ -274,6 +280,8 @@ pub async fn message(
         times: times(format, &message),
         facts: facts(format, &message),
         last_reply: message.last_reply.clone().unwrap_or_default(),
+        mail: caught.as_ref().map_or(String::new(), |_| format!("/outbox/{id}/mail")),
+        mail_text: caught.map_or(String::new(), |caught| caught.text),
         history: history.iter().map(|decision| ledger_row(format, decision, &names)).collect(),
         in_doubt,
         question: query.ask.as_deref().filter(|_| in_doubt).and_then(|ask| {
@@ -289,6 +297,33 @@ pub async fn message(
         }),
     };
     desk.page(Room::Outbox, &page)
+}
+
+/// The mail as it was written to disk, where mail goes to a folder and the file is still there.
+async fn caught_mail(desk: &Desk, message: &Message) -> Option<Caught> {
+    let folder = desk.app.config.smtp_url.as_ref()?.0.strip_prefix("file:")?.to_owned();
+    let name = caught::file_of(message.last_reply.as_deref()?)?.to_owned();
+    let read = move || caught::read(Path::new(&folder), &name);
+    tokio::task::spawn_blocking(read).await.ok().flatten()
+}
+
+/// `GET /outbox/{id}/mail`: a caught mail as its reader sees it, in a frame that can run nothing and load nothing.
+pub async fn mail(desk: Desk, path: web::Path<String>) -> Result<HttpResponse, PageError> {
+    let id: MessageId = path.parse().map_err(|_| PageError::NotFound)?;
+    let store = desk.store.clone();
+    let message = desk
+        .read(move |conn| report::message(conn, &store, id).map_err(DbError::from))
+        .await?
+        .ok_or(PageError::NotFound)?;
+    let caught = caught_mail(&desk, &message).await.ok_or(PageError::NotFound)?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((
+            "Content-Security-Policy",
+            "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'",
+        ))
+        .insert_header(("X-Frame-Options", "SAMEORIGIN"))
+        .body(caught.html))
 }
 
 /// What the status means for this message, in a sentence.
@@ -442,6 +477,8 @@ impl Screen for MessagePage {
             times: vec![Pair::default()],
             facts: vec![Pair::default()],
             last_reply: "250 OK".into(),
+            mail: "/outbox/1/mail".into(),
+            mail_text: "Hello".into(),
             history: vec![LedgerRow { facts: vec![Pair::default()], ..LedgerRow::default() }],
             subject: "Hello".into(),
             in_doubt: true,

@@ -302,7 +302,7 @@ fn recap(
         (_, _, 1..) => "recap.above",
         _ => "recap.below",
     };
-    let mut html = format.html(key, &used(key, &[("gmv", &gmv), ("by", &by), ("day", weekday)]));
+    let mut html = format.html(key, &[("gmv", &gmv), ("by", &by), ("day", weekday)]);
     let Some(moved) = moved.filter(|_| change != 0) else { return html };
     let mut gains = Vec::new();
     let mut losses = Vec::new();
@@ -336,16 +336,6 @@ fn recap(
 /// No line ends between a sign and its figure.
 fn unbroken(text: &str) -> String {
     text.replace('+', "+\u{2060}").replace('−', "−\u{2060}")
-}
-
-/// The values that a recap's text names; the shorter texts name fewer.
-fn used<'a>(key: &str, all: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let names: &[&str] = match key {
-        "recap.none" => &["day"],
-        "recap.first" | "recap.same" => &["gmv", "day"],
-        _ => &["gmv", "by", "day"],
-    };
-    all.iter().copied().filter(|(name, _)| names.contains(name)).collect()
 }
 
 fn figures(format: &Format, loaded: &Loaded, before: Day) -> Vec<Figure> {
