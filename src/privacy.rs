@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::customers::{self, Profile};
 use crate::db::schema::{
-    assignments, customers as customers_table, decisions, enrolments, facts, historic_scores, identities,
-    identity_links, messages, order_keys, scores, segment_history,
+    assignments, customers as customers_table, decisions, enrolments, facts, historic_scores,
+    identities, identity_links, messages, order_keys, scores, segment_history,
 };
 use crate::db::{Conn, Db, DbError, lock_store};
 use crate::identity::{self, Identity};

@@ -68,7 +68,18 @@ impl Silence {
 impl Episode {
     /// The episode that `rule` would write about now, whether due or not.
     pub fn current(rule: &StoredRule, moments: &Moments, now: Timestamp) -> Result<Self, Silence> {
-        let episode = match &rule.rule.trigger.kind {
+        let episode = Self::last(rule, moments, now)?;
+        match moments.last_placed_at {
+            Some(placed_at) if placed_at > episode.stops_after && closed_by_order(rule) => {
+                Err(Silence::Bought { placed_at })
+            }
+            _ => Ok(episode),
+        }
+    }
+
+    /// As [`Episode::current`], also where an order has closed it since.
+    pub fn last(rule: &StoredRule, moments: &Moments, now: Timestamp) -> Result<Self, Silence> {
+        Ok(match &rule.rule.trigger.kind {
             TriggerKind::VisitedWithoutBuying { .. } => {
                 let visit = moments.visit.as_ref().ok_or(Silence::NothingHappened)?;
                 Self::within(visit.started_at, visit.last_seen_at, visit.floor)
@@ -103,13 +114,7 @@ impl Episode {
                 },
                 _ => return Err(Silence::NothingHappened),
             },
-        };
-        match moments.last_placed_at {
-            Some(placed_at) if placed_at > episode.stops_after && closed_by_order(rule) => {
-                Err(Silence::Bought { placed_at })
-            }
-            _ => Ok(episode),
-        }
+        })
     }
 
     /// Of a visit or a basket: any order placed from its beginning on closes it.

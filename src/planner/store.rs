@@ -69,16 +69,16 @@ pub fn due(
         TriggerKind::FirstOrder { .. } => ("first_order_at", "0", ""),
         _ => ("last_order_at", "r.last_order_at", ""),
     };
-    let (changed, bound) = match reach {
-        Reach::ChangedSince(at) => ("AND r.changed_at >= $5", Some(at)),
-        _ => ("AND $5 IS NULL", None),
+    // The unary plus keeps the databases off the moment's index where the time of change leaves fewer rows.
+    let (range, changed, bound) = match reach {
+        Reach::ChangedSince(at) => (format!("+r.{moment}"), "r.changed_at >= $5", Some(at)),
+        _ => (format!("r.{moment}"), "CAST($5 AS BIGINT) IS NULL", None),
     };
     let sql = format!(
-        "SELECT r.customer_id FROM rollups r WHERE r.store_id = $1 AND r.{moment} > $2 AND r.{moment} <= $3 {more} \
+        "SELECT r.customer_id FROM rollups r WHERE r.store_id = $1 AND {range} > $2 AND {range} <= $3 {more} \
          AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = r.customer_id AND e.rule_id = $4 \
-         AND e.episode <= r.{moment} AND e.episode_until >= {start}) {changed}"
+         AND e.episode <= r.{moment} AND e.episode_until >= {start}) AND {changed}"
     );
-    let sql = sql.replace("AND $5 IS NULL", "AND CAST($5 AS BIGINT) IS NULL");
     let found: Vec<Id> = diesel::sql_query(sql)
         .bind::<BigInt, _>(rule.store)
         .bind::<BigInt, _>(after)

@@ -422,6 +422,28 @@ fn waiting_ends_with_its_use() {
     assert_eq!(said(&actions, &rules), ["browse expired/useful_until_passed"]);
 }
 
+#[test]
+fn why_recomputes_only_what_has_no_row() {
+    let rules = [
+        rule(1, "browse", browse(hours(4))),
+        rule(2, "cart", TriggerKind::CartAbandoned { after: hours(1) }),
+    ];
+    let why = |who: &Situation, known: bool, now| {
+        let lines = super::why::unrecorded(&rules, who, |_| known, now);
+        let words = |d: &crate::ledger::Decision| format!("{} {}", d.rule, d.reason.unwrap());
+        lines.iter().map(words).collect::<Vec<_>>()
+    };
+    let mut ann = ann_visited();
+    let early = Timestamp(due().0 - 1);
+    assert_eq!(why(&ann, false, early), ["browse not_due_yet", "cart nothing_happened"]);
+    assert_eq!(why(&ann, true, early), ["browse not_due_yet"], "no news of a rule with a ledger");
+    ann.moments.last_placed_at = Some(t0().plus(hours(1)));
+    assert_eq!(why(&ann, true, due()), ["browse bought"]);
+    let span = (t0(), t0().plus(Delay::seconds(600)));
+    ann.enrolments = vec![enrolment(&rules[0], span.0, span.1, EnrolmentStatus::Stopped)];
+    assert_eq!(why(&ann, true, due()), [""; 0], "the ledger says it already");
+}
+
 /// What the database holds after the actions were written: enough to plan again.
 fn after(
     mut who: Situation,

@@ -16,12 +16,14 @@ pub fn unrecorded(
 ) -> Vec<Decision> {
     let mut lines = Vec::new();
     for rule in live {
-        let episode = Episode::current(rule, &situation.moments, now);
         let has_row = |episode: &Episode| {
             situation.enrolments.iter().any(|e| e.rule_id == rule.id && episode.is_of(e))
         };
+        if Episode::last(rule, &situation.moments, now).is_ok_and(|episode| has_row(&episode)) {
+            continue;
+        }
+        let episode = Episode::current(rule, &situation.moments, now);
         let (reason, facts) = match &episode {
-            Ok(episode) if has_row(episode) => continue,
             Ok(episode) => match episode.due(rule, now) {
                 // The next pass decides about it.
                 Ok(due_at) => (Reason::NotDueYet, about(episode).with("due_at", due_at)),

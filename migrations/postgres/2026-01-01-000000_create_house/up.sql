@@ -364,6 +364,8 @@ CREATE TABLE enrolments (
     CONSTRAINT enrolments_waiting CHECK ((status = 'waiting') = (retry_at IS NOT NULL))
 );
 CREATE INDEX enrolments_waiting_due ON enrolments (store_id, retry_at) WHERE status = 'waiting';
+-- What an order may end: looked at by a process that has just started.
+CREATE INDEX enrolments_open ON enrolments (store_id, customer_id, stops_after) WHERE status IN ('active', 'waiting');
 CREATE INDEX enrolments_by_rule ON enrolments (rule_id, created_at);
 
 -- The ledger: every decision that mattered, with the facts used.
