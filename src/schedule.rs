@@ -131,7 +131,7 @@ impl Runs {
             move || planner::pass(&db, &store, &secret, clocks.instants(), Some(&mut positions));
         match on_blocking_thread(work).await {
             Ok(tally) if tally.considered > 0 => {
-                tracing::info!(store = %id, ?tally, "planned");
+                tracing::info!(store = %id, ?tally, "a pass decided");
             }
             Ok(_) => {}
             Err(error) => tracing::error!(store = %id, error = %chain(&error), "a pass failed"),

@@ -40,7 +40,7 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
     let (db, secret, metrics) = (app.db.clone(), app.secret.clone(), app.metrics.clone());
     let office = PostOffice::open(&app.config, db, secret, metrics).map_err(CliError::usage)?;
     if office.transport.is_none() {
-        eprintln!("HOMING_SMTP_URL is not set: mail is planned, and nothing is sent.");
+        eprintln!("HOMING_SMTP_URL is not set: messages stay scheduled, and nothing is sent.");
     }
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
