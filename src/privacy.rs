@@ -170,9 +170,13 @@ fn forget_identities(
     identity::store::save(conn, &tombstones)?;
     // Their orders are from now on held through the tombstone.
     if let Some(tombstone) = tombstones.first() {
-        diesel::update(order_keys::table.filter(order_keys::customer_id.eq(customer)))
-            .set(order_keys::subject.eq(&tombstone.identity))
-            .execute(conn)?;
+        let ids = journal::store::order_ids_of(conn, customer)?;
+        for part in ids.chunks(1_000) {
+            let theirs = order_keys::store_id.eq(store.id).and(order_keys::order_id.eq_any(part));
+            diesel::update(order_keys::table.filter(theirs))
+                .set(order_keys::subject.eq(&tombstone.identity))
+                .execute(conn)?;
+        }
     }
     Ok(())
 }

@@ -102,11 +102,17 @@ impl fmt::Debug for DatabaseUrl {
 /// Makes connections of the kind the address says; diesel's own manager would try every kind in turn.
 pub struct ConnManager {
     url: DatabaseUrl,
+    writes: bool,
 }
 
 /// Per connection: WAL survives a crash, FULL makes a commit durable before it is acknowledged.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 15000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;";
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+
+/// The writer's cache holds the pages that one large transaction dirties: those that do not fit are written twice and
+/// read again. A checkpoint writes a page once, however often it changed since the last.
+const SQLITE_WRITER: &str = "PRAGMA cache_size = -131072; PRAGMA wal_autocheckpoint = 16000;";
+const SQLITE_READER: &str = "PRAGMA cache_size = -16384;";
 
 impl ManageConnection for ConnManager {
     type Connection = Conn;
@@ -120,7 +126,10 @@ impl ManageConnection for ConnManager {
             }
             Backend::Sqlite => {
                 let mut conn = SqliteConnection::establish(&self.url.raw).map_err(failed)?;
-                conn.batch_execute(SQLITE_SETTINGS).map_err(diesel::r2d2::Error::QueryError)?;
+                let own = if self.writes { SQLITE_WRITER } else { SQLITE_READER };
+                for settings in [SQLITE_SETTINGS, own] {
+                    conn.batch_execute(settings).map_err(diesel::r2d2::Error::QueryError)?;
+                }
                 Ok(Conn::Sqlite(conn))
             }
         }
@@ -142,18 +151,18 @@ impl ManageConnection for ConnManager {
 }
 
 pub(super) fn open(url: &DatabaseUrl) -> Result<(Pool<ConnManager>, Pool<ConnManager>), DbError> {
-    let pool = |size| {
+    let pool = |size, writes| {
         Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
             .connection_timeout(Duration::from_secs(10))
             .error_handler(Box::new(LogHandler))
-            .build(ConnManager { url: url.clone() })
+            .build(ConnManager { url: url.clone(), writes })
     };
     Ok(match url.backend {
-        Backend::Sqlite => (pool(8)?, pool(1)?),
+        Backend::Sqlite => (pool(8, false)?, pool(1, true)?),
         Backend::Postgres => {
-            let shared = pool(16)?;
+            let shared = pool(16, true)?;
             (shared.clone(), shared)
         }
     })

@@ -343,7 +343,7 @@ impl Batch<'_, '_> {
     fn hand_over(&mut self) -> QueryResult<BTreeSet<CustomerId>> {
         let mut anew = BTreeSet::new();
         for (from, subject, to) in std::mem::take(&mut self.moves) {
-            let held = orders::store::held_through(self.conn, from, &subject)?;
+            let held = self.held_through(from, &subject)?;
             for order in &held {
                 orders::store::hand_over(self.conn, self.store, order, to)?;
             }
@@ -366,6 +366,22 @@ impl Batch<'_, '_> {
             self.redirect_home(&order, before.customer_id, to)?;
         }
         Ok(anew)
+    }
+
+    /// The orders that `customer` holds through `subject`.
+    fn held_through(
+        &mut self,
+        customer: CustomerId,
+        subject: &Identity,
+    ) -> QueryResult<Vec<String>> {
+        let ids = store::order_ids_of(self.conn, customer)?;
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let holders = orders::store::holders(self.conn, self.store, &ids)?;
+        Ok(holders
+            .into_iter()
+            .filter(|holder| holder.customer_id == customer && holder.subject == *subject)
+            .map(|holder| holder.order_id)
+            .collect())
     }
 
     fn give(

@@ -133,16 +133,19 @@ pub fn of_customers_until(
     Ok(found)
 }
 
-/// The facts that `customer` has through one of `subjects`.
-pub fn of_subjects(
-    conn: &mut Conn,
-    customer: CustomerId,
-    subjects: &[Identity],
-) -> QueryResult<Vec<FactId>> {
-    facts::table
-        .filter(facts::customer_id.eq(customer).and(facts::subject.eq_any(subjects)))
-        .select(facts::id)
-        .load(conn)
+/// The orders that `customer` has facts about.
+pub fn order_ids_of(conn: &mut Conn, customer: CustomerId) -> QueryResult<Vec<String>> {
+    let subjects: Vec<Identity> = facts::table
+        .filter(facts::customer_id.eq(customer))
+        .filter(facts::kind.eq_any(["order_stated", "order_refunded"]))
+        .select(facts::subject)
+        .distinct()
+        .load(conn)?;
+    Ok(subjects
+        .iter()
+        .filter_map(|subject| subject.as_str().strip_prefix("order:"))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Gives the facts `customer` has through `subjects` to `owner`.

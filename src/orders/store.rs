@@ -51,18 +51,6 @@ pub fn save_holders(conn: &mut Conn, rows: &[Holder]) -> QueryResult<()> {
     Ok(())
 }
 
-/// The orders that `customer` holds through `subject`.
-pub fn held_through(
-    conn: &mut Conn,
-    customer: CustomerId,
-    subject: &Identity,
-) -> QueryResult<Vec<String>> {
-    order_keys::table
-        .filter(order_keys::customer_id.eq(customer).and(order_keys::subject.eq(subject)))
-        .select(order_keys::order_id)
-        .load(conn)
-}
-
 pub fn hand_over(
     conn: &mut Conn,
     store: StoreId,

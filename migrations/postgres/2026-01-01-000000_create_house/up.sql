@@ -178,7 +178,6 @@ CREATE TABLE order_keys (
     claim       TEXT   NOT NULL, -- sorts: the smallest claim holds the order, see identity::OrderClaim
     CONSTRAINT order_keys_pkey PRIMARY KEY (store_id, order_id)
 );
-CREATE INDEX order_keys_by_customer ON order_keys (customer_id, subject);
 
 CREATE TABLE orders (
     customer_id    BIGINT  NOT NULL CONSTRAINT orders_customer REFERENCES customers,
