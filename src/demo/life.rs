@@ -71,10 +71,12 @@ impl<'a> Life<'a> {
 
     /// All facts until `now`, oldest first. Order ids are this life's own until the shop numbers them.
     pub fn facts(mut self, now: Timestamp) -> Vec<NewFact> {
-        let share = self.chance.fraction();
-        let arrival = self.season.drawn(share);
+        let arrival = self.arrival();
         match self.habit {
-            Habit::Guest => self.browses(arrival, 1, 3),
+            Habit::Guest => {
+                let visits = *self.chance.weighted(&[(0.8, 1), (0.15, 2), (0.05, 4)]);
+                self.browses(arrival, 1, visits);
+            }
             Habit::Browser => self.browses(arrival, 1, 6),
             Habit::Gifts => self.buys_gifts(arrival),
             Habit::Sales => self.buys_in_sales(arrival),
@@ -86,6 +88,16 @@ impl<'a> Life<'a> {
         facts.retain(|fact| fact.occurred_at <= now);
         facts.sort_by_key(|fact| fact.occurred_at);
         facts
+    }
+
+    /// Most guests are of the last weeks: a shop forgets those who never came back.
+    fn arrival(&mut self) -> usize {
+        if self.habit == Habit::Guest && self.chance.happens(0.85) {
+            let days_ago = self.chance.whole(0, 34) as usize;
+            return self.season.len() - 1 - days_ago;
+        }
+        let share = self.chance.fraction();
+        self.season.drawn(share)
     }
 
     fn browses(&mut self, arrival: usize, least: i64, most: i64) {
@@ -183,12 +195,17 @@ impl<'a> Life<'a> {
 
     /// A visit without an order; a few leave a cart or a checkout behind.
     fn looks_around(&mut self, day: usize) {
-        let depth = *self.chance.weighted(&[
-            (0.26, Depth::Page),
-            (0.55, Depth::Product),
-            (0.14, Depth::Cart),
-            (0.05, Depth::Checkout),
-        ]);
+        let depths: &[(f64, Depth)] = if self.habit == Habit::Guest {
+            &[(0.66, Depth::Page), (0.29, Depth::Product), (0.05, Depth::Cart)]
+        } else {
+            &[
+                (0.26, Depth::Page),
+                (0.55, Depth::Product),
+                (0.14, Depth::Cart),
+                (0.05, Depth::Checkout),
+            ]
+        };
+        let depth = *self.chance.weighted(depths);
         let mut basket = self.basket(1, 2);
         if self.chance.happens(0.4) {
             basket[0] = (*self.chance.weighted(&self.shelf), 1);

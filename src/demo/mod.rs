@@ -23,7 +23,8 @@ pub const SHOP: &str = include_str!("shop.toml");
 pub const ZONE: &str = "Asia/Shanghai";
 const DAYS: usize = 731;
 const CUSTOMERS: usize = 5_000;
-const GUESTS: usize = 1_600;
+/// Visitors who never say who they are.
+const GUESTS: usize = 12_000;
 
 /// How long the rules have been live, in days.
 const LIVE: i64 = 21;
@@ -180,6 +181,21 @@ mod tests {
         assert!(on("2026-11-11", 1) > 2.5 * usual, "11.11: {} to {usual}", on("2026-11-11", 1));
         let holiday = on("2026-02-15", 8);
         assert!(holiday < 0.5 * usual, "Spring Festival: {holiday} to {usual}");
+    }
+
+    /// The last four weeks are what a console shows first.
+    #[test]
+    fn of_those_who_come_by_these_days_few_buy() {
+        let since = now().minus(Delay::days(28));
+        let lately = all().filter(|fact| fact.occurred_at >= since);
+        let visitors: BTreeSet<_> = lately
+            .clone()
+            .filter(|fact| fact.body.is_behaviour())
+            .map(|fact| &fact.identifiers.anonymous_id)
+            .collect();
+        let orders = lately.filter(|fact| paid(fact).is_some()).count();
+        let share = orders as f64 / visitors.len() as f64;
+        assert!((0.03..0.15).contains(&share), "{orders} orders of {} visitors", visitors.len());
     }
 
     #[test]
