@@ -15,7 +15,7 @@ use crate::primitives::{CustomerId, Timestamp};
 use crate::stores::Store;
 
 /// People per write transaction: short enough that nobody waits long behind it.
-const CHUNK: usize = 4_000;
+const CHUNK: usize = 8_000;
 /// People per read.
 const PAGE: i64 = 20_000;
 /// Histories per read, when they are folded anew.

@@ -273,9 +273,9 @@ CREATE TABLE scores (
     next_order_expected_at BIGINT,
     risk_rank        DOUBLE PRECISION -- the order of the at-risk list, highest first; NULL: not on it
 );
--- These hold the spend, so that a filter by value never visits the rows it leaves out.
-CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
-CREATE INDEX scores_at_risk_by_segment ON scores (store_id, segment, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+-- These hold what is filtered by, so that a filter by value never visits the rows it leaves out.
+CREATE INDEX scores_at_risk ON scores (store_id, risk_rank DESC, customer_id, spent, value_at_risk) WHERE risk_rank IS NOT NULL;
+CREATE INDEX scores_at_risk_by_segment ON scores (store_id, segment, risk_rank DESC, customer_id, spent, value_at_risk) WHERE risk_rank IS NOT NULL;
 CREATE INDEX scores_by_segment ON scores (store_id, segment, segment_since, customer_id);
 
 -- What a run for a time in the past found: shown in place of scores until the next live run empties it.
@@ -299,8 +299,8 @@ CREATE TABLE historic_scores (
     next_order_expected_at BIGINT,
     risk_rank        DOUBLE PRECISION
 );
-CREATE INDEX historic_scores_at_risk ON historic_scores (store_id, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
-CREATE INDEX historic_scores_at_risk_by_segment ON historic_scores (store_id, segment, risk_rank DESC, customer_id, spent) WHERE risk_rank IS NOT NULL;
+CREATE INDEX historic_scores_at_risk ON historic_scores (store_id, risk_rank DESC, customer_id, spent, value_at_risk) WHERE risk_rank IS NOT NULL;
+CREATE INDEX historic_scores_at_risk_by_segment ON historic_scores (store_id, segment, risk_rank DESC, customer_id, spent, value_at_risk) WHERE risk_rank IS NOT NULL;
 CREATE INDEX historic_scores_by_segment ON historic_scores (store_id, segment, segment_since, customer_id);
 
 CREATE TABLE segment_history (
