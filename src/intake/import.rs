@@ -105,14 +105,13 @@ impl Import<'_> {
             currency: self.store.currency.clone(),
             now: self.now,
         };
-        let counts = Counts::default();
-        match self.kind {
+        let (kind, counts) = (self.kind, Counts::default());
+        match kind {
             Kind::Orders => {
-                self.stream(OrderRows::new(setting), FactSink { db, journal, store, counts })
+                self.stream(OrderRows::new(setting), FactSink { kind, db, journal, store, counts })
             }
-            Kind::Customers => {
-                self.stream(CustomerRows::new(setting), FactSink { db, journal, store, counts })
-            }
+            Kind::Customers => self
+                .stream(CustomerRows::new(setting), FactSink { kind, db, journal, store, counts }),
             Kind::Products => {
                 let dry = journal.is_none();
                 self.stream(ProductRows::new(setting), ProductSink { db, store, dry, counts })
@@ -290,6 +289,7 @@ fn store_all<T>(mut sink: impl Sink<T>, items: Receiver<Vec<T>>) -> Result<Count
 }
 
 struct FactSink<'a> {
+    kind: Kind,
     db: &'a Db,
     /// `None` on a rehearsal.
     journal: Option<&'a Journal>,
@@ -300,10 +300,13 @@ struct FactSink<'a> {
 impl Sink<NewFact> for FactSink<'_> {
     fn put(&mut self, facts: Vec<NewFact>) -> Result<(), ImportError> {
         let store = self.store;
+        // An orders file is counted by its orders; the profiles in it come along.
+        let is_counted =
+            |fact: &NewFact| self.kind != Kind::Orders || matches!(fact.body, Body::OrderStated(_));
         let mut known =
             self.db.read_here(|conn| Known::load(conn, store, &facts).map_err(DbError::from))?;
         let met: Vec<Option<bool>> =
-            facts.iter().map(|fact| is_counted(fact, &facts).then(|| known.meet(fact))).collect();
+            facts.iter().map(|fact| is_counted(fact).then(|| known.meet(fact))).collect();
         let repeats: Vec<bool> = match self.journal {
             Some(journal) => {
                 let appended = journal.append_blocking(store, facts)?;
@@ -330,12 +333,6 @@ impl Sink<NewFact> for FactSink<'_> {
     fn counts(&self) -> Counts {
         self.counts
     }
-}
-
-/// An orders file is counted by its orders; the profiles in it come along.
-fn is_counted(fact: &NewFact, batch: &[NewFact]) -> bool {
-    let is_order = |fact: &NewFact| matches!(fact.body, Body::OrderStated(_));
-    is_order(fact) || !batch.last().is_some_and(is_order)
 }
 
 struct ProductSink<'a> {
