@@ -26,6 +26,10 @@ use crate::stores::Store;
 const BATCH: usize = 5_000;
 /// A batch of few but huge orders ends earlier.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Facts that are put in order of their customers before they are stored. Tables are clustered by customer: in the
+/// order of a file nearly each order of a batch dirties pages of its own, and most of the time goes into writing them.
+const WINDOW: usize = 100_000;
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 /// A header is no longer.
 const HEAD: usize = 256 * 1024;
 /// Refusals that the report repeats; the file has them all.
@@ -105,15 +109,21 @@ impl Import<'_> {
             currency: self.store.currency.clone(),
             now: self.now,
         };
-        let (kind, counts) = (self.kind, Counts::default());
+        let kind = self.kind;
+        let facts = || FactSink {
+            kind,
+            db,
+            journal,
+            store,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            counts: Counts::default(),
+        };
         match kind {
-            Kind::Orders => {
-                self.stream(OrderRows::new(setting), FactSink { kind, db, journal, store, counts })
-            }
-            Kind::Customers => self
-                .stream(CustomerRows::new(setting), FactSink { kind, db, journal, store, counts }),
+            Kind::Orders => self.stream(OrderRows::new(setting), facts()),
+            Kind::Customers => self.stream(CustomerRows::new(setting), facts()),
             Kind::Products => {
-                let dry = journal.is_none();
+                let (dry, counts) = (journal.is_none(), Counts::default());
                 self.stream(ProductRows::new(setting), ProductSink { db, store, dry, counts })
             }
         }
@@ -183,7 +193,7 @@ struct Reading<'a, R: Rows, I> {
 
 impl<R: Rows, I: Read> Reading<'_, R, I> {
     /// Stops early, without an error of its own, when nobody listens any more.
-    fn read(mut self, sender: SyncSender<Vec<R::Item>>) -> Result<Report, ImportError> {
+    fn read(mut self, sender: SyncSender<(Vec<R::Item>, usize)>) -> Result<Report, ImportError> {
         let mut at_header = true;
         loop {
             let next = self.records.next().map_err(|source| ImportError::Unreadable {
@@ -242,10 +252,10 @@ impl<R: Rows, I: Read> Reading<'_, R, I> {
         Ok(())
     }
 
-    fn hand_over(&mut self, sender: &SyncSender<Vec<R::Item>>) -> bool {
-        self.taken_bytes = 0;
+    fn hand_over(&mut self, sender: &SyncSender<(Vec<R::Item>, usize)>) -> bool {
+        let bytes = std::mem::take(&mut self.taken_bytes);
         let items = std::mem::take(&mut self.taken.items);
-        items.is_empty() || sender.send(items).is_ok()
+        items.is_empty() || sender.send((items, bytes)).is_ok()
     }
 }
 
@@ -277,15 +287,20 @@ struct Counts {
 
 /// The side that stores.
 trait Sink<T>: Send {
-    fn put(&mut self, items: Vec<T>) -> Result<(), ImportError>;
-    fn counts(&self) -> Counts;
+    /// `bytes` is how long the items' rows were in the file.
+    fn put(&mut self, items: Vec<T>, bytes: usize) -> Result<(), ImportError>;
+    /// Stores what still waits; no more items come.
+    fn finish(self) -> Result<Counts, ImportError>;
 }
 
-fn store_all<T>(mut sink: impl Sink<T>, items: Receiver<Vec<T>>) -> Result<Counts, ImportError> {
-    for items in items {
-        sink.put(items)?;
+fn store_all<T>(
+    mut sink: impl Sink<T>,
+    batches: Receiver<(Vec<T>, usize)>,
+) -> Result<Counts, ImportError> {
+    for (items, bytes) in batches {
+        sink.put(items, bytes)?;
     }
-    Ok(sink.counts())
+    sink.finish()
 }
 
 struct FactSink<'a> {
@@ -294,11 +309,44 @@ struct FactSink<'a> {
     /// `None` on a rehearsal.
     journal: Option<&'a Journal>,
     store: StoreId,
+    waiting: Vec<NewFact>,
+    waiting_bytes: usize,
     counts: Counts,
 }
 
 impl Sink<NewFact> for FactSink<'_> {
-    fn put(&mut self, facts: Vec<NewFact>) -> Result<(), ImportError> {
+    fn put(&mut self, facts: Vec<NewFact>, bytes: usize) -> Result<(), ImportError> {
+        self.waiting.extend(facts);
+        self.waiting_bytes += bytes;
+        match self.waiting.len() >= WINDOW || self.waiting_bytes >= WINDOW_BYTES {
+            true => self.store_waiting(),
+            false => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<Counts, ImportError> {
+        self.store_waiting()?;
+        Ok(self.counts)
+    }
+}
+
+impl FactSink<'_> {
+    /// Customer by customer; each one's facts stay in the order of the file.
+    fn store_waiting(&mut self) -> Result<(), ImportError> {
+        let mut facts = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        facts.sort_by_cached_key(|fact| fact.identifiers.subject());
+        let mut facts = facts.into_iter();
+        loop {
+            let batch: Vec<NewFact> = facts.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.store_batch(batch)?;
+        }
+    }
+
+    fn store_batch(&mut self, facts: Vec<NewFact>) -> Result<(), ImportError> {
         let store = self.store;
         // An orders file is counted by its orders; the profiles in it come along.
         let is_counted =
@@ -329,10 +377,6 @@ impl Sink<NewFact> for FactSink<'_> {
         }
         Ok(())
     }
-
-    fn counts(&self) -> Counts {
-        self.counts
-    }
 }
 
 struct ProductSink<'a> {
@@ -343,7 +387,7 @@ struct ProductSink<'a> {
 }
 
 impl Sink<Product> for ProductSink<'_> {
-    fn put(&mut self, told: Vec<Product>) -> Result<(), ImportError> {
+    fn put(&mut self, told: Vec<Product>, _: usize) -> Result<(), ImportError> {
         let store = self.store;
         let rows = told.len() as u64;
         let news = match self.dry {
@@ -361,8 +405,8 @@ impl Sink<Product> for ProductSink<'_> {
         Ok(())
     }
 
-    fn counts(&self) -> Counts {
-        self.counts
+    fn finish(self) -> Result<Counts, ImportError> {
+        Ok(self.counts)
     }
 }
 
