@@ -20,8 +20,8 @@ use serde_json::json;
 use super::App;
 use crate::db::DbError;
 use crate::intake::tracking_api::{
-    Arrival, BodyError, Call, Envelope, EventError, Kind, MAX_BODY, Outcome, claims,
-    quote_bare_nan, unpack,
+    Arrival, BodyError, Call, Envelope, EventError, Kind, MAX_BODY, Outcome, claims, read, unpack,
+    write_key,
 };
 use crate::journal::{AppendError, Appended};
 use crate::keys::{Key, Scope};
@@ -130,11 +130,22 @@ async fn ingest(
     let gzip = is_gzip(&request)?;
     let bytes = collect(&request, payload).await?;
     let heavy = bytes.len() > INLINE;
-    let (text, key_in_body) = off_the_loop(heavy, move || open(bytes, gzip, call)).await?;
+    let in_header = header_key(&request);
+    let seek = in_header.is_none();
+    let (text, in_body) = off_the_loop(heavy, move || {
+        let text = unpack(bytes, gzip)?;
+        let in_body = if seek { write_key(&text) } else { None };
+        Ok((text, in_body))
+    })
+    .await?;
     let heavy = text.len() > INLINE;
 
-    let told = header_key(&request).or(key_in_body).or_else(|| query_key(&request));
-    let key = app.keys.find(&told.ok_or(Refusal::NoKey)?).await?;
+    let Some(told) = in_header.or(in_body).or_else(|| query_key(&request)) else {
+        // A body that cannot be read may have held one: that is the first thing to mend.
+        Envelope::open(&text, call)?;
+        return Err(Refusal::NoKey);
+    };
+    let key = app.keys.find(&told).await?;
     let key = key.filter(|key| key.scope == Scope::Ingest).ok_or(Refusal::UnknownKey)?;
 
     let identify_key = app.secret.identify_key(key.store);
@@ -152,7 +163,7 @@ async fn ingest(
             // Only events without id and time need it; without randomness two such could be taken for one.
             nonce: getrandom::u64().unwrap_or_default(),
         };
-        Ok(Envelope::open(&text, call)?.read(&arrival))
+        Ok(read(&text, call, &arrival)?)
     })
     .await?;
     store(&app, &key, call, outcome).await?;
@@ -209,20 +220,6 @@ async fn settle_claims(app: &App, key: &Key, outcome: &mut Outcome) -> Result<()
         claims::settle(&mut outcome.facts[*index], &holders);
     }
     Ok(())
-}
-
-/// The body's text, known to be sound as a whole, and the write key in it.
-fn open(bytes: Vec<u8>, gzip: bool, call: Call) -> Result<(String, Option<String>), Refusal> {
-    let text = unpack(bytes, gzip)?;
-    let (error, write_key) = match Envelope::open(&text, call) {
-        Ok(envelope) => (None, envelope.write_key),
-        Err(error) => (Some(error), None),
-    };
-    let Some(error) = error else { return Ok((text, write_key)) };
-    let mended = matches!(error, BodyError::Json(_)).then(|| quote_bare_nan(&text)).flatten();
-    let text = mended.ok_or(error)?;
-    let write_key = Envelope::open(&text, call)?.write_key;
-    Ok((text, write_key))
 }
 
 async fn off_the_loop<T: Send + 'static>(

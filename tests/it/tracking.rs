@@ -200,6 +200,8 @@ on_both_backends! {
         assert_eq!(api.post_with(&reader, "/v1/page", page("u", "7").to_string()).await.status, 401);
         let none = api.send(Method::POST, "/v1/page", &[], page("u", "8").to_string()).await;
         assert_eq!((none.status, none.cors), (401, true));
+        let broken = api.send(Method::POST, "/v1/b", &[], "{\"writeKey\":").await;
+        assert_eq!(broken.status, 400, "what cannot be read may have held a key");
         assert_eq!(api.facts(), 5);
     }
 

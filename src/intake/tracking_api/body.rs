@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::instant;
-use super::json::Json;
+use super::json::{Fields, Json};
 use crate::primitives::Timestamp;
 
 /// One event, as sent: 32 KiB, the SDKs' own constant.
@@ -101,30 +101,37 @@ pub struct Envelope<'a> {
     pub sent_at: Option<Timestamp>,
     /// For the events that carry none.
     pub context: Option<Json<'a>>,
-    pub write_key: Option<String>,
 }
 
 impl<'a> Envelope<'a> {
     pub fn open(text: &'a str, call: Call) -> Result<Self, BodyError> {
         let text = text.trim_start_matches('\u{feff}');
-        let body = Json::parse(text).map_err(|e| BodyError::Json(e.to_string()))?;
-        if !body.is_object() {
-            return Err(BodyError::NotAnObject);
-        }
-        let fields = body.fields();
-        let write_key = fields.clean("writeKey", 200);
+        let fields = Fields::parse(text).map_err(|e| match e.is_data() {
+            true => BodyError::NotAnObject,
+            false => BodyError::Json(e.to_string()),
+        })?;
         let sent_at = fields.get("sentAt").and_then(instant::lenient);
         let Call::One(_) = call else {
             let events = fields.get("batch").and_then(Json::items).ok_or(BodyError::NoBatch)?;
             if events.len() > MAX_EVENTS {
                 return Err(BodyError::TooManyEvents(events.len()));
             }
-            return Ok(Self { call, events, sent_at, context: fields.get("context"), write_key });
+            return Ok(Self { call, events, sent_at, context: fields.get("context") });
         };
-        if body.size() > MAX_EVENT {
+        let event = Json::valid(text.trim());
+        if event.size() > MAX_EVENT {
             return Err(BodyError::EventTooLarge);
         }
-        Ok(Self { call, events: vec![body], sent_at, context: None, write_key })
+        Ok(Self { call, events: vec![event], sent_at, context: None })
+    }
+}
+
+/// The write key that a body carries, if it is a body at all.
+pub fn write_key(text: &str) -> Option<String> {
+    let fields = Fields::parse(text.trim_start_matches('\u{feff}'));
+    match fields {
+        Ok(fields) => fields.clean("writeKey", 200),
+        Err(_) => write_key(&quote_bare_nan(text)?),
     }
 }
 

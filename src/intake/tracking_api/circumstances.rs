@@ -45,12 +45,16 @@ const BOTS: [&str; 21] = [
     "pingdom",
 ];
 
-/// Reads the event's context, its page with what `properties` say of it.
+/// Reads the event's context and the page in it, with what `properties` say of that page.
 ///
 /// `user_agent` is the request's own, to be given where the sender is a browser: what a server's HTTP library
 /// calls itself says nothing of the visitor.
-pub fn read(context: &Fields<'_>, properties: &Fields<'_>, user_agent: Option<&str>) -> Context {
-    let page = context.fields("page");
+pub fn read(
+    context: &Fields<'_>,
+    page: &Fields<'_>,
+    properties: &Fields<'_>,
+    user_agent: Option<&str>,
+) -> Context {
     let campaign = context.fields("campaign");
     let page_url = page
         .get("url")
@@ -67,7 +71,7 @@ pub fn read(context: &Fields<'_>, properties: &Fields<'_>, user_agent: Option<&s
     Context {
         channel: source
             .map(|source| source.to_lowercase())
-            .or_else(|| referring_host(&referrer(context, properties)?, own.as_deref())),
+            .or_else(|| referring_host(&referrer(page, properties)?, own.as_deref())),
         campaign: campaign
             .get("name")
             .and_then(|name| name.clean(200))
@@ -81,8 +85,7 @@ pub fn read(context: &Fields<'_>, properties: &Fields<'_>, user_agent: Option<&s
 }
 
 /// The page that led here; `$direct` is one SDK's word for none.
-pub fn referrer(context: &Fields<'_>, properties: &Fields<'_>) -> Option<String> {
-    let page = context.fields("page");
+pub fn referrer(page: &Fields<'_>, properties: &Fields<'_>) -> Option<String> {
     let referrer = page.get("referrer").or_else(|| properties.get("referrer"))?;
     referrer.clean(URL_CHARS).filter(|referrer| referrer != "$direct")
 }
@@ -146,7 +149,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn context(json: &str) -> Context {
-        read(&Json::parse(json).unwrap().fields(), &Fields::default(), None)
+        let context = Json::parse(json).unwrap().fields();
+        read(&context, &context.fields("page"), &Fields::default(), None)
     }
 
     #[test]
@@ -208,7 +212,7 @@ mod tests {
         assert!(!context("{}").bot, "a server's events need not name an agent");
         assert!(context(r#"{"bot":true}"#).bot);
         let nothing = Fields::default();
-        assert!(read(&nothing, &nothing, Some("")).bot);
+        assert!(read(&nothing, &nothing, &nothing, Some("")).bot);
     }
 
     proptest! {

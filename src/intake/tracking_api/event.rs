@@ -57,7 +57,8 @@ pub fn read(
     let context = event.get("context").or(envelope.context).map(Json::fields).unwrap_or_default();
     let properties = event.fields("properties");
     let agent = arrival.user_agent.filter(|_| arrival.trust == Trust::Browser);
-    let circumstances = circumstances::read(&context, &properties, agent);
+    let page = context.fields("page");
+    let circumstances = circumstances::read(&context, &page, &properties, agent);
     let occurred_at = instant::happened(&event, envelope.sent_at, arrival.received_at)?;
     let message_id = message_id(&event, json, position, arrival);
 
@@ -90,14 +91,13 @@ pub fn read(
             commerce::tracked(&name, properties, channel, arrival.currency)?
         }
         Kind::Page | Kind::Screen => {
-            let page = context.fields("page");
             let title = properties
                 .get("title")
                 .or_else(|| page.get("title"))
                 .or_else(|| event.get("name"))
                 .or_else(|| properties.get("name"))
                 .and_then(|title| title.clean(200));
-            Body::PageViewed { title, referrer: circumstances::referrer(&context, &properties) }
+            Body::PageViewed { title, referrer: circumstances::referrer(&page, &properties) }
         }
         Kind::Group => {
             let group_id = id(&event, "groupId")?.ok_or(EventError::NoGroupId)?;

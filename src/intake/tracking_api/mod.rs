@@ -1,7 +1,7 @@
 //! The tracking API's language, as the Segment and RudderStack SDKs speak it: bytes in, facts and refusals out.
 //!
-//! Pure: knows no database, no clock, no HTTP. The way of a request: [`unpack`] its bytes, [`Envelope::open`] the
-//! text, [`Envelope::read`] the events; facts that merely claim an identity go through [`claims`].
+//! Pure: knows no database, no clock, no HTTP. The way of a request: [`unpack`] its bytes, find its [`write_key`] if no
+//! header gave one, [`read`] its events; facts that merely claim an identity go through [`claims`].
 
 mod body;
 mod circumstances;
@@ -14,6 +14,7 @@ mod person;
 
 pub use body::{
     BodyError, Call, Envelope, Kind, MAX_BODY, MAX_EVENT, MAX_EVENTS, quote_bare_nan, unpack,
+    write_key,
 };
 
 use crate::journal::NewFact;
@@ -101,6 +102,21 @@ impl EventError {
             Self::Money { .. } | Self::Negative { .. } => "money",
             Self::UnpricedRefund => "unpriced_refund",
         }
+    }
+}
+
+/// Reads a body's text: the way in once its sender is known.
+///
+/// # Errors
+/// The body as a whole cannot be taken; refusals of single events are in the outcome.
+pub fn read(text: &str, call: Call, arrival: &Arrival<'_>) -> Result<Outcome, BodyError> {
+    match Envelope::open(text, call) {
+        Ok(envelope) => Ok(envelope.read(arrival)),
+        Err(error @ BodyError::Json(_)) => {
+            let mended = quote_bare_nan(text).ok_or(error)?;
+            Ok(Envelope::open(&mended, call)?.read(arrival))
+        }
+        Err(error) => Err(error),
     }
 }
 
