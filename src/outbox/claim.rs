@@ -98,7 +98,7 @@ pub fn claim_again(
     claim: &Claim,
     owner: &str,
 ) -> QueryResult<Claimed> {
-    situation::store::lock(conn, &[claim.message.customer_id])?;
+    situation::store::lock(conn, claim.message.customer_id)?;
     let row = messages::table
         .filter(messages::customer_id.eq(claim.message.customer_id))
         .filter(messages::id.eq(claim.message.id))

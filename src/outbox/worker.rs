@@ -126,6 +126,7 @@ pub async fn deliver_due(
     let rate = store.sending.rate.per_second;
     let mut flights: JoinSet<Flight> = JoinSet::new();
     let mut is_drained = false;
+    let mut failed = None;
     let mut next_claim = Instant::now();
     let mut renewal = tokio::time::interval(RENEWAL);
     renewal.tick().await;
@@ -135,7 +136,14 @@ pub async fn deliver_due(
         // Half a crew at a time: a transaction per message would cost more than the message.
         if may_claim && free >= AT_ONCE / 2 && Instant::now() >= next_claim {
             let limit = (free as i64).min(i64::from(rate));
-            let claimed = claim_some(office, store, clocks, &owner, limit).await?;
+            let claimed = match claim_some(office, store, clocks, &owner, limit).await {
+                Ok(claimed) => claimed,
+                // What is in the air is finished and written down before the error is told.
+                Err(error) => {
+                    (failed, is_drained) = (Some(error), true);
+                    continue;
+                }
+            };
             is_drained = claimed.judged == 0;
             tally.add(claimed.tally);
             let pause = Duration::from_secs(1) * claimed.claims.len() as u32 / rate;
@@ -181,14 +189,21 @@ pub async fn deliver_due(
             }
             _ = renewal.tick() => {
                 let (owner, machine) = (owner.clone(), clocks.instants().machine);
-                office.db.write(move |conn| {
+                let renewed = office.db.write(move |conn| {
                     claim::renew(conn, &owner, machine).map_err(DbError::from)
-                }).await?;
+                });
+                // The leases still have ten seconds, and the next renewal comes in five.
+                if let Err(error) = renewed.await {
+                    tracing::warn!(%error, "leases could not be renewed");
+                }
             }
             () = tokio::time::sleep_until(next_claim), if can_claim_soon => {}
         }
     }
-    Ok(tally)
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(tally),
+    }
 }
 
 /// Decides what dead workers left behind in `store`. On SQLite, where one machine holds the database, a worker

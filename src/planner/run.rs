@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::decide::{Pass, plan};
 use super::store::{self, Reach};
-use crate::db::{Db, DbError};
+use crate::db::{Conn, Db, DbError};
 use crate::ledger::Instants;
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
@@ -73,22 +73,41 @@ pub fn pass(
     let customers: Vec<CustomerId> = due.into_iter().collect();
     let mut tally = Tally { considered: customers.len() as u64, ..Tally::default() };
     let pass = Pass { store, rules: &live, secret, now: at.now };
+    let mut busy = Vec::new();
     for batch in customers.chunks(situation::store::BATCH) {
         tally.add(db.write_here(|conn| -> Result<_, DbError> {
-            situation::store::lock(conn, batch)?;
-            let situations = situation::store::load(conn, store, batch)?;
-            let decided: Vec<_> = situations
-                .iter()
-                .map(|situation| (situation.customer, plan(&pass, situation)))
-                .filter(|(_, actions)| !actions.is_empty())
-                .collect();
-            Ok(store::write(conn, &pass, at, decided)?)
+            let free = situation::store::lock_free(conn, batch)?;
+            busy.extend(batch.iter().filter(|id| free.binary_search(id).is_err()));
+            decide(conn, &pass, at, &free)
+        })?);
+    }
+    // Those whom somebody else held: one by one, since now there is nothing to do but wait for each.
+    for customer in busy {
+        tally.add(db.write_here(|conn| -> Result<_, DbError> {
+            situation::store::lock(conn, customer)?;
+            decide(conn, &pass, at, &[customer])
         })?);
     }
     if let Some(position) = position.as_deref_mut() {
         position.advance(at.machine, since.is_none(), &live);
     }
     Ok(tally)
+}
+
+/// Decides about customers whose rows are locked, and writes it.
+fn decide(
+    conn: &mut Conn,
+    pass: &Pass,
+    at: Instants,
+    customers: &[CustomerId],
+) -> Result<Tally, DbError> {
+    let situations = situation::store::load(conn, pass.store, customers)?;
+    let decided: Vec<_> = situations
+        .iter()
+        .map(|situation| (situation.customer, plan(pass, situation)))
+        .filter(|(_, actions)| !actions.is_empty())
+        .collect();
+    Ok(store::write(conn, pass, at, decided)?)
 }
 
 impl Position {
@@ -109,7 +128,7 @@ impl Position {
 }
 
 fn find(
-    conn: &mut crate::db::Conn,
+    conn: &mut Conn,
     store: &Store,
     live: &[StoredRule],
     at: Instants,

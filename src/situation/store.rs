@@ -73,22 +73,33 @@ struct ScoreRow {
     value_at_risk: Option<i64>,
 }
 
-/// Makes others wait who want to change or judge these customers, until the transaction ends.
+/// Makes others wait who want to change or judge this customer, until the transaction ends.
 ///
-/// Rows are locked in order of their ids, so that two who lock never wait for each other in a circle. SQLite's
-/// write transaction already shuts out every other writer.
-pub fn lock(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<()> {
+/// One customer only: whoever waits for a second row while holding a first can wait in a circle with the journal.
+/// SQLite's write transaction already shuts out every other writer.
+pub fn lock(conn: &mut Conn, id: CustomerId) -> QueryResult<()> {
     if let Conn::Postgres(pg) = conn {
-        for part in ids.chunks(10_000) {
-            rollups::table
-                .filter(rollups::customer_id.eq_any(part))
-                .order(rollups::customer_id)
-                .select(rollups::customer_id)
-                .for_update()
-                .load::<CustomerId>(pg)?;
-        }
+        rollups::table
+            .filter(rollups::customer_id.eq(id))
+            .select(rollups::customer_id)
+            .for_update()
+            .load::<CustomerId>(pg)?;
     }
     Ok(())
+}
+
+/// As [`lock`] for many: takes those that nobody else holds, and returns them. Waits for none.
+pub fn lock_free(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<Vec<CustomerId>> {
+    match conn {
+        Conn::Postgres(pg) => rollups::table
+            .filter(rollups::customer_id.eq_any(ids))
+            .order(rollups::customer_id)
+            .select(rollups::customer_id)
+            .for_update()
+            .skip_locked()
+            .load(pg),
+        Conn::Sqlite(_) => Ok(ids.to_vec()),
+    }
 }
 
 /// The situations of `ids`, in their order; whoever was merged into another, or erased, is left out.
