@@ -57,10 +57,10 @@ impl Row {
 }
 
 /// Claims the keys; returns those that were free. Within one call a key is claimed once.
-pub fn claim_keys<'a>(
+pub fn claim_keys(
     conn: &mut Conn,
     store: StoreId,
-    keys: &[(Source, &'a str)],
+    keys: &[(Source, &str)],
 ) -> QueryResult<HashSet<(Source, String)>> {
     let mut free = HashSet::with_capacity(keys.len());
     for part in keys.chunks(CHUNK) {

@@ -88,7 +88,7 @@ pub fn pass(
             decide(conn, &pass, at, &[customer])
         })?);
     }
-    if let Some(position) = position.as_deref_mut() {
+    if let Some(position) = position {
         position.advance(at.machine, since.is_none(), &live);
     }
     Ok(tally)

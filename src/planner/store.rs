@@ -309,6 +309,7 @@ impl<'w> Writing<'w> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one row's columns")]
     fn stop(
         &mut self,
         conn: &mut Conn,

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(again(Some(7), now()), (true, 7, true));
         assert_eq!(again(None, now().plus(Delay::days(1))), (false, 7, false));
         drop(made(&path, None));
-        assert_eq!(again(Some(8), now()).0, false);
+        assert!(!again(Some(8), now()).0);
         assert!(!path.join("homing.db").exists());
     }
 

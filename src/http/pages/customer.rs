@@ -105,14 +105,8 @@ pub struct Moment {
 }
 
 /// A timestamp that sorts; `Default` for samples only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Timestamp0(i64);
-
-impl Default for Timestamp0 {
-    fn default() -> Self {
-        Self(0)
-    }
-}
 
 #[derive(Debug, Default, Serialize)]
 pub struct OrderRow {

@@ -84,6 +84,7 @@ impl<R: Read> Records<R> {
     }
 
     /// The next record that has a character in it.
+    #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which no Iterator can")]
     pub fn next(&mut self) -> io::Result<Next<'_>> {
         loop {
             self.skip_line_ends();
