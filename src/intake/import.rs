@@ -196,7 +196,7 @@ impl<R: Rows, I: Read> Reading<'_, R, I> {
     fn read(mut self, sender: SyncSender<(Vec<R::Item>, usize)>) -> Result<Report, ImportError> {
         let mut at_header = true;
         loop {
-            let next = self.records.next().map_err(|source| ImportError::Unreadable {
+            let next = self.records.read_next().map_err(|source| ImportError::Unreadable {
                 path: self.import.path.to_owned(),
                 source,
             })?;
@@ -519,7 +519,7 @@ impl Rejects {
             None => mask_formula(&String::from_utf8_lossy(cell)),
         };
         let mut records = Records::new(&refusal.raw[..], self.separator);
-        let cells: Vec<String> = match records.next() {
+        let cells: Vec<String> = match records.read_next() {
             Ok(Next::Record(record)) => record.cells().skip(self.skip).map(text).collect(),
             _ => vec![text(&refusal.raw)],
         };

@@ -57,7 +57,7 @@ pub fn pass(
     if store.mail_from.is_none() || store.postal_address.is_none() {
         return Ok(Tally::default());
     }
-    let mut position = positions.map(|positions| positions.stores.entry(store.id).or_default());
+    let position = positions.map(|positions| positions.stores.entry(store.id).or_default());
     let since = position.as_deref().and_then(|position| position.since(at.machine));
     let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
 

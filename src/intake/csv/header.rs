@@ -71,7 +71,7 @@ impl Header {
         columns: &[Column],
     ) -> Result<Self, HeaderError> {
         let mut records = Records::new(head, separator);
-        let record = match records.next().map_err(|_| HeaderError::Unreadable)? {
+        let record = match records.read_next().map_err(|_| HeaderError::Unreadable)? {
             Next::Record(record) => record,
             Next::Unreadable { .. } => return Err(HeaderError::Unreadable),
             Next::End => return Err(HeaderError::Empty),

@@ -84,8 +84,7 @@ impl<R: Read> Records<R> {
     }
 
     /// The next record that has a character in it.
-    #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which no Iterator can")]
-    pub fn next(&mut self) -> io::Result<Next<'_>> {
+    pub fn read_next(&mut self) -> io::Result<Next<'_>> {
         loop {
             self.skip_line_ends();
             if self.start == self.end {
@@ -223,7 +222,7 @@ mod tests {
         let mut records = Records::new(bytes, b',');
         let mut all = Vec::new();
         loop {
-            match records.next().unwrap() {
+            match records.read_next().unwrap() {
                 Next::End => return all,
                 Next::Record(record) => {
                     let text = |cell: &[u8]| String::from_utf8_lossy(cell).into_owned();
@@ -275,8 +274,8 @@ mod tests {
     #[test]
     fn a_line_without_end_is_given_up_in_bounded_memory() {
         let mut records = Records::new(io::repeat(b'x').take(50_000_000), b',');
-        assert!(matches!(records.next().unwrap(), Next::Unreadable { line: 1, .. }));
-        assert!(matches!(records.next().unwrap(), Next::End));
+        assert!(matches!(records.read_next().unwrap(), Next::Unreadable { line: 1, .. }));
+        assert!(matches!(records.read_next().unwrap(), Next::End));
         assert!(
             records.buffer.len() <= 2 * LONGEST_RECORD && records.cells.len() <= 4 * LONGEST_RECORD
         );

@@ -27,7 +27,7 @@ fn read<R: Rows>(mut rows: R, file: &[u8]) -> Result<Taken<R::Item>, HeaderError
     let mut taken = Taken::default();
     let mut at_header = true;
     loop {
-        match records.next().unwrap() {
+        match records.read_next().unwrap() {
             Next::End => break,
             _ if std::mem::take(&mut at_header) => {}
             Next::Unreadable { .. } => {}
