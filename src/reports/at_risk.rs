@@ -90,8 +90,31 @@ impl Filter {
     }
 }
 
-/// The next `limit` of the list after `after`.
+/// The next `limit` of the list after `after`. Of several segments each is asked by its own index, then merged.
 pub fn page(
+    conn: &mut Conn,
+    store: &Store,
+    shown: Shown,
+    filter: &Filter,
+    after: Option<Cursor>,
+    limit: i64,
+) -> QueryResult<Vec<Row>> {
+    if filter.segments.len() < 2 {
+        return part(conn, store, shown, filter, after, limit);
+    }
+    let mut rows = Vec::new();
+    for segment in &filter.segments {
+        let one = Filter { segments: vec![segment], ..filter.clone() };
+        rows.extend(part(conn, store, shown, &one, after, limit)?);
+    }
+    rows.sort_by(|a, b| {
+        b.risk_rank.total_cmp(&a.risk_rank).then(a.customer_id.cmp(&b.customer_id))
+    });
+    rows.truncate(limit as usize);
+    Ok(rows)
+}
+
+fn part(
     conn: &mut Conn,
     store: &Store,
     shown: Shown,

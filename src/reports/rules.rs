@@ -182,14 +182,14 @@ pub fn recent(conn: &mut Conn, rule: RuleId, limit: i64) -> QueryResult<Vec<Rece
     .load(conn)
 }
 
-/// Messages of a rule not sent yet; at most `CAP` + 1, looked for among the next that the store will send.
-pub fn planned(conn: &mut Conn, store: &Store, rule: RuleId) -> QueryResult<i64> {
-    let (store, rule) = (store.id.0, rule.0);
+/// Messages of a rule not sent yet, at most `CAP` + 1; looked for among its newest, since all its steps are planned at once.
+pub fn planned(conn: &mut Conn, rule: RuleId) -> QueryResult<i64> {
     capped_count(
         conn,
         &format!(
-            "FROM (SELECT rule_id FROM messages WHERE store_id = {store} AND status = 'scheduled' \
-             ORDER BY scheduled_at LIMIT 50000) soon WHERE rule_id = {rule}"
+            "FROM (SELECT status FROM messages WHERE rule_id = {} ORDER BY id DESC LIMIT 20000) newest \
+             WHERE status = 'scheduled'",
+            rule.0
         ),
     )
 }

@@ -310,8 +310,7 @@ pub fn newly_at_risk(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryR
     capped_count(
         conn,
         &format!(
-            "FROM scores WHERE store_id = {id} AND segment IN ({segments}) AND segment_since >= {since} \
-             AND risk_rank IS NOT NULL"
+            "FROM scores WHERE store_id = {id} AND segment IN ({segments}) AND segment_since >= {since}"
         ),
     )
     .map(Some)

@@ -15,6 +15,7 @@ mod error;
 mod format;
 mod html;
 mod limits;
+mod memo;
 mod outbox;
 mod render;
 mod rules;
@@ -23,6 +24,8 @@ mod sign_in;
 mod today;
 mod words;
 
+use std::collections::HashMap;
+
 use actix_session::SessionMiddleware;
 use actix_session::config::CookieContentSecurity;
 use actix_session::storage::CookieSessionStore;
@@ -30,8 +33,16 @@ use actix_web::cookie::{Key, SameSite};
 use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::{HttpResponse, web};
 
+use diesel::QueryResult;
+
 use crate::config::Config;
+use crate::db::Conn;
+use crate::primitives::{Delay, StoreId, Timestamp};
+use crate::reports;
+use crate::reports::outbox::Reconciliation;
+use crate::reports::today::WentOut;
 use crate::secret::Secret;
+use crate::stores::Store;
 use crate::users::PasswordHash;
 
 use assets::Static;
@@ -45,10 +56,45 @@ pub struct Pages {
     statics: Static,
     limits: SignInLimits,
     days: today::DayMemo,
+    sums: Sums,
     decoy: PasswordHash,
     key: Key,
     /// Cookies go over HTTPS only, where the console has it.
     secure: bool,
+}
+
+/// Sums over many messages, which several pages show.
+#[derive(Default)]
+struct Sums {
+    went_out: memo::Memo<(StoreId, Delay), HashMap<i64, WentOut>>,
+    reconciliation: memo::Memo<StoreId, Reconciliation>,
+}
+
+/// An order within so long after a message goes to it; and so far back the reconciliation line reaches.
+const WEEK: Delay = Delay::days(7);
+
+impl Sums {
+    /// By rule id, what was sent in the `span` before `now`, and what followed within a week.
+    fn went_out(
+        &self,
+        conn: &mut Conn,
+        store: &Store,
+        now: Timestamp,
+        span: Delay,
+    ) -> QueryResult<HashMap<i64, WentOut>> {
+        let find = || reports::today::went_out(conn, store, now.minus(span), WEEK);
+        self.went_out.get((store.id, span), find)
+    }
+
+    fn reconciliation(
+        &self,
+        conn: &mut Conn,
+        store: &Store,
+        now: Timestamp,
+    ) -> QueryResult<Reconciliation> {
+        let find = || reports::outbox::reconciliation(conn, store, now.minus(WEEK));
+        self.reconciliation.get(store.id, find)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +116,7 @@ impl Pages {
             statics: Static::load(config.templates.as_deref())?,
             limits: SignInLimits::default(),
             days: today::DayMemo::default(),
+            sums: Sums::default(),
             decoy: sign_in::decoy(),
             key: Key::derive_from(&secret.keyed_hash("console session", &[])),
             secure: config.public_url.starts_with("https://"),

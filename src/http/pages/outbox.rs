@@ -20,14 +20,12 @@ use super::words::{self, Mark, Pair};
 use crate::db::DbError;
 use crate::ledger::Instants;
 use crate::outbox::{self, settle::Word};
-use crate::primitives::{Clock, Delay, MessageId, Timestamp};
+use crate::primitives::{Clock, MessageId, Timestamp};
 use crate::reports::CAP;
 use crate::reports::outbox::{self as report, Cursor, Message, Row, STATUSES};
 use crate::reports::rules::{self, RuleName};
 
 const ROWS: i64 = 25;
-/// The reconciliation line covers what was scheduled for this long ago or later.
-const LATELY: Delay = Delay::days(7);
 
 #[derive(Debug, Default, Serialize)]
 pub struct OutboxPage {
@@ -116,10 +114,10 @@ pub async fn list(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
     let after = query.after.as_deref().and_then(parse_cursor);
     let rule_key = query.rule.clone().filter(|key| !key.is_empty());
     let (store, now) = (desk.store.clone(), desk.now);
-    let in_doubt = desk.alarms.in_doubt;
+    let (in_doubt, pages) = (desk.alarms.in_doubt, desk.pages.clone());
     let (status, line, sizes, rows, names, rule_id) = desk
         .read(move |conn| {
-            let line = report::reconciliation(conn, &store, now.minus(LATELY))?;
+            let line = pages.sums.reconciliation(conn, &store, now)?;
             let mut sizes = [0; 6];
             for (place, status) in STATUSES.iter().enumerate() {
                 sizes[place] = report::size(conn, &store, status)?;

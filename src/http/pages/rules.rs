@@ -17,13 +17,12 @@ use crate::db::DbError;
 use crate::primitives::Delay;
 use crate::reports::CAP;
 use crate::reports::rules::{self as report, Listed, Outcome};
-use crate::reports::today::{self, WentOut};
+use crate::reports::today::WentOut;
 use crate::rules::{Class, RuleStatus, StopOn};
 use crate::stores::Store;
 
 /// Over how long a rule's doings are counted.
 const LATELY: Delay = Delay::days(28);
-const WITHIN: Delay = Delay::days(7);
 const RECENT: i64 = 15;
 
 #[derive(Debug, Default, Serialize)]
@@ -125,13 +124,13 @@ pub struct RecentRow {
 }
 
 pub async fn list(desk: Desk) -> Result<HttpResponse, PageError> {
-    let (store, now) = (desk.store.clone(), desk.now);
+    let (store, now, pages) = (desk.store.clone(), desk.now, desk.pages.clone());
     let (rules, outcomes, went_out) = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
             let outcomes =
                 report::outcomes(conn, rules.iter().map(|rule| rule.id), now.minus(LATELY))?;
-            let went_out = today::went_out(conn, &store, now.minus(LATELY), WITHIN)?;
+            let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
             Ok::<_, DbError>((rules, outcomes, went_out))
         })
         .await?;
@@ -200,17 +199,18 @@ pub async fn page(
     query: web::Query<Query>,
 ) -> Result<HttpResponse, PageError> {
     let (store, now, key) = (desk.store.clone(), desk.now, path.into_inner());
+    let pages = desk.pages.clone();
     let loaded = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
             let Some(rule) = rules.into_iter().find(|rule| rule.key == key) else {
                 return Ok::<_, DbError>(None);
             };
-            let went_out = today::went_out(conn, &store, now.minus(LATELY), WITHIN)?;
+            let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
             Ok(Some(Loaded {
                 outcomes: report::outcomes(conn, std::iter::once(rule.id), now.minus(LATELY))?,
                 recent: report::recent(conn, rule.id, RECENT)?,
-                planned: report::planned(conn, &store, rule.id)?,
+                planned: report::planned(conn, rule.id)?,
                 went_out: went_out.get(&rule.id.0).copied().unwrap_or_default(),
                 falling_due: report::falling_due(
                     conn,

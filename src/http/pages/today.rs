@@ -15,6 +15,7 @@ use super::html::Html;
 use super::render::Screen;
 use super::shell::Room;
 use super::words;
+use super::{Pages, WEEK};
 use crate::db::{Conn, DbError};
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::reports::alarms::Alarm;
@@ -24,8 +25,6 @@ use crate::reports::today::{self as report, Day, Due, Moved, Totals, WentOut};
 use crate::reports::{self, CAP};
 use crate::stores::{QuietHours, Store};
 
-/// How far back "what went out" looks, and for how long an order counts as following a message.
-const WEEK: Delay = Delay::days(7);
 const SPARK_DAYS: i64 = 14;
 
 #[derive(Debug, Default, Serialize)]
@@ -200,7 +199,7 @@ pub async fn page(desk: Desk) -> Result<HttpResponse, PageError> {
     let (today, before) = report::days(now, &desk.store.timezone);
     let store = desk.store.clone();
     let memo = desk.pages.clone();
-    let loaded = desk.read(move |conn| load(conn, &store, now, today, before, &memo.days)).await?;
+    let loaded = desk.read(move |conn| load(conn, &store, now, today, before, &memo)).await?;
     for (date, totals) in &loaded.missing {
         desk.pages.days.put(desk.store.id, *date, *totals, now);
     }
@@ -214,13 +213,13 @@ fn load(
     now: Timestamp,
     today: Day,
     before: Day,
-    memo: &DayMemo,
+    pages: &Pages,
 ) -> Result<Loaded, DbError> {
     let mut days = Vec::new();
     let mut missing = Vec::new();
     for back in (1..SPARK_DAYS).rev() {
         let date = today.date.saturating_sub(jiff::Span::new().days(back));
-        let totals = match memo.get(store.id, date, back == 1, now) {
+        let totals = match pages.days.get(store.id, date, back == 1, now) {
             Some(totals) => totals,
             None => {
                 let day = Day::at(date, now, &store.timezone);
@@ -241,8 +240,8 @@ fn load(
         days,
         missing,
         names: reports::rules::names(conn, store)?,
-        went_out: report::went_out(conn, store, week, WEEK)?,
-        line: outbox::reconciliation(conn, store, week)?,
+        went_out: pages.sums.went_out(conn, store, now, WEEK)?,
+        line: pages.sums.reconciliation(conn, store, now)?,
         due: report::due(conn, store, today)?,
         newly: report::newly_at_risk(conn, store, week)?,
     })
