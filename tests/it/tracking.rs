@@ -18,6 +18,11 @@ use serde_json::{Value, json};
 use crate::on_both_backends;
 use crate::support::TestDb;
 
+/// External id, address, name and consent.
+type Known = (Option<String>, Option<String>, Option<String>, String);
+/// The headers and the bytes of one request.
+type Form<'a> = (&'a [(&'a str, &'a str)], Vec<u8>);
+
 const STORE: StoreId = StoreId(1);
 
 struct Api {
@@ -110,7 +115,7 @@ impl Api {
     }
 
     /// External id, e-mail, name and consent of the customers who have an id of the shop.
-    fn customers(&self) -> Vec<(Option<String>, Option<String>, Option<String>, String)> {
+    fn customers(&self) -> Vec<Known> {
         use schema::customers::dsl::*;
         self.read(|conn| {
             customers
@@ -226,7 +231,7 @@ on_both_backends! {
         let api = Api::open(&test);
         let auth = basic(&format!("{}:", api.key));
         let text = |n: &str| batch(vec![page("u", n)]);
-        let forms: [(&[(&str, &str)], Vec<u8>); 4] = [
+        let forms: [Form<'_>; 4] = [
             (&[("content-type", "application/x-www-form-urlencoded"), ("content-encoding", "gzip")], gzip(&text("1"))),
             (&[("content-type", "application/json;charset=UTF-8")], text("2").into()),
             (&[("content-type", "text/plain")], text("3").into()),
