@@ -11,7 +11,7 @@ use super::App;
 use crate::db::DbError;
 use crate::keys::{Key, Scope};
 
-/// A caller whose key allows this method: `read` keys may GET and HEAD, `manage` keys everything.
+/// A caller whose key allows this method: `read` keys may GET, `manage` keys everything.
 ///
 /// Handlers take it as an argument and use its store; nothing else names the store of a call.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl FromRequest for ApiKey {
 
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
         let needs = match *request.method() {
-            Method::GET | Method::HEAD => Scope::Read,
+            Method::GET => Scope::Read,
             _ => Scope::Manage,
         };
         let key = admit(request, needs);

@@ -48,7 +48,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::resource("/u/{token}")
             .route(web::get().to(public::unsubscribe::show))
-            .route(web::head().to(public::unsubscribe::show))
             .route(web::post().to(public::unsubscribe::act)),
     );
     config.configure(server::operation).configure(tracking::routes);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpResponse, HttpServer, web};
 use diesel::prelude::*;
@@ -31,6 +32,8 @@ pub fn start(
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(app.clone())
+            // The last wrapped runs first: what is counted and logged is the method that was sent.
+            .wrap(from_fn(head_like_get))
             .wrap(from_fn(count))
             .wrap(TracingLogger::<Spans>::new())
             .configure(routes)
@@ -95,6 +98,18 @@ fn check_database(db: &Db) -> Result<(), &'static str> {
 async fn metrics(app: web::Data<App>) -> HttpResponse {
     app.metrics.journal_waiting.set(i64::try_from(app.journal.waiting()).unwrap_or(i64::MAX));
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
+}
+
+/// Lets every path that knows GET answer HEAD (RFC 9110 §9.3.2). The body is made and left out: the connection
+/// remembers that HEAD was asked.
+pub async fn head_like_get(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    next.call(request).await
 }
 
 /// Counts every answer by what kind of caller it was for.

@@ -107,6 +107,37 @@ on_both_backends! {
         assert!(log.contains("events refused"), "but what is wrong does");
     }
 
+    async fn head_is_answered_like_get_without_a_body(test: TestDb) {
+        let program = Program::on(&test);
+        let key = program.must(&["key", "create", "--scope", "read", "--name", "test"]);
+        let serving = program.serve();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+        let ask = |method: &str, path: &str| {
+            let request = ureq::http::Request::builder()
+                .method(method)
+                .uri(serving.at(path))
+                .header("authorization", format!("Bearer {}", key.trim()))
+                .body(())
+                .expect("a request");
+            let mut answer = agent.run(request).expect("an answer");
+            let header = |name: &str| answer.headers().get(name).map(|v| v.to_str().expect("text").to_owned());
+            let told = ["content-type", "content-length", "location", "allow"].map(header);
+            (answer.status().as_u16(), told, answer.body_mut().read_to_string().expect("text"))
+        };
+        for path in [
+            "/healthz", "/readyz", "/", "/at-risk", "/sign-in", "/api/v1/at-risk", "/api/v1/customers/7",
+            "/api/v1/customers/7/erase", "/v1/track", "/nothing",
+        ] {
+            let ((status, headers, _), (head, heads, body)) = (ask("GET", path), ask("HEAD", path));
+            assert_eq!((status, &headers[0], &headers[2], &headers[3]), (head, &heads[0], &heads[2], &heads[3]), "{path}");
+            assert_eq!(body, "", "{path}");
+            // A page's form has a token of its own each time, but of one length.
+            assert_eq!(headers[1], heads[1], "{path}");
+        }
+        assert_eq!(ask("HEAD", "/api/v1/segments").0, 200);
+    }
+
     async fn it_says_how_it_is(test: TestDb) {
         let program = Program::on(&test);
         let serving = program.serve();

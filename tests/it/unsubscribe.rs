@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
+use actix_web::middleware::from_fn;
 use actix_web::{test as http, web};
 use homing::customers::{ConsentState, Traits};
 use homing::db::{DbError, schema};
@@ -73,8 +74,10 @@ impl House {
     }
 
     async fn ask(&self, method: Method, url: &str, form: (&str, &str), speaks: &str) -> Answer {
-        let service =
-            actix_web::App::new().app_data(self.app.clone()).configure(homing::http::routes);
+        let service = actix_web::App::new()
+            .wrap(from_fn(homing::http::server::head_like_get))
+            .app_data(self.app.clone())
+            .configure(homing::http::routes);
         let service = http::init_service(service).await;
         let mut request = http::TestRequest::with_uri(url).method(method);
         if !speaks.is_empty() {

@@ -108,7 +108,9 @@ impl Program {
             if let Ok(Some(status)) = serving.child.try_wait() {
                 panic!("homing ended ({status}) before it was ready:\n{}", serving.log());
             }
+            // It answers a moment before it says so.
             ureq::get(serving.at("/readyz")).call().is_ok()
+                && serving.log().contains("Homing listens on")
         });
         serving
     }
