@@ -53,6 +53,7 @@ impl Api {
         let body = read_body(answer).await;
         let json = serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+        assert_described(method, path, status, &json);
         Answer { status, kind: kind.unwrap_or_default(), allow, json }
     }
 
@@ -71,6 +72,118 @@ impl Api {
             )),
         }
     }
+}
+
+/// Every answer of every test is one that the API's description allows, member by member.
+fn assert_described(method: &str, path: &str, status: StatusCode, answer: &Value) {
+    let path = path.split('?').next().unwrap_or_default();
+    let Some((operation, place)) = described(path).and_then(|(item, name)| {
+        let method = method.to_lowercase();
+        Some((item.get(&method)?, format!("{method} {name} {status}")))
+    }) else {
+        assert!([404, 405].contains(&status.as_u16()), "{method} {path} is not described");
+        return;
+    };
+    let response = resolved(&operation["responses"][status.as_str()]);
+    let content =
+        response["content"].as_object().unwrap_or_else(|| panic!("{place} is not described"));
+    let schema = &content.values().next().expect("one form of the answer")["schema"];
+    if let Err(wrong) = fits(answer, schema) {
+        panic!("{place}: {wrong}");
+    }
+}
+
+fn document() -> &'static Value {
+    static DOCUMENT: std::sync::LazyLock<Value> =
+        std::sync::LazyLock::new(|| serde_json::from_str(http::api::openapi::TEXT).unwrap());
+    &DOCUMENT
+}
+
+/// The path item for `path`, and its name there.
+fn described(path: &str) -> Option<(&'static Value, &'static str)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let paths = document()["paths"].as_object().unwrap();
+    let mut found = paths.iter().filter(|(name, _)| {
+        let names: Vec<&str> = name.split('/').collect();
+        let same = |(name, part): (&&str, &&str)| name == part || name.starts_with('{');
+        names.len() == parts.len() && names.iter().zip(&parts).all(same)
+    });
+    found.next().map(|(name, item)| (item, name.as_str()))
+}
+
+fn resolved(value: &'static Value) -> &'static Value {
+    match value["$ref"].as_str() {
+        Some(to) => {
+            document().pointer(to.trim_start_matches('#')).unwrap_or_else(|| panic!("{to}"))
+        }
+        None => value,
+    }
+}
+
+/// As far as the description's own schemas go. Stricter than JSON Schema: a member that is not named is wrong.
+fn fits(value: &Value, schema: &'static Value) -> Result<(), String> {
+    let schema = resolved(schema);
+    for key in ["oneOf", "anyOf"] {
+        if let Some(several) = schema[key].as_array() {
+            let tried: Vec<_> = several.iter().map(|one| fits(value, one)).collect();
+            let matching = tried.iter().filter(|tried| tried.is_ok()).count();
+            if matching == 0 || (key == "oneOf" && matching > 1) {
+                return Err(format!("{value} fits {matching} of {several:?}: {tried:?}"));
+            }
+        }
+    }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.contains(value)
+    {
+        return Err(format!("{value} is not one of {words:?}"));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_i64() || n.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is = |told: &Value| told == kind || (told == "number" && kind == "integer");
+    let right = match &schema["type"] {
+        Value::Null => true,
+        Value::Array(kinds) => kinds.iter().any(is),
+        told => is(told),
+    };
+    if !right {
+        return Err(format!("{value} is no {}", schema["type"]));
+    }
+    if schema["format"] == "date-time"
+        && let Some(text) = value.as_str()
+        && text.parse::<Timestamp>().is_err()
+    {
+        return Err(format!("{text} is no instant"));
+    }
+    if let Value::Array(items) = value {
+        items.iter().try_for_each(|item| fits(item, &schema["items"]))?;
+    }
+    let Value::Object(members) = value else { return Ok(()) };
+    for name in schema["required"].as_array().into_iter().flatten() {
+        if !members.contains_key(name.as_str().unwrap()) {
+            return Err(format!("{name} is missing in {value}"));
+        }
+    }
+    for (name, member) in members {
+        let named = &schema["properties"][name.as_str()];
+        let others = &schema["additionalProperties"];
+        match (named.is_null(), others) {
+            (false, _) => fits(member, named),
+            (true, Value::Bool(true)) => Ok(()),
+            (true, Value::Object(_)) => fits(member, others),
+            // A choice of several shapes names its members there.
+            (true, _) if schema["properties"].is_null() => Ok(()),
+            (true, _) => Err(format!("`{name}` is not described")),
+        }
+        .map_err(|wrong| format!("{name}: {wrong}"))?;
+    }
+    Ok(())
 }
 
 fn make_key(test: &TestDb, scope: Scope) -> String {
@@ -268,6 +381,27 @@ on_both_backends! {
         let list = api.get("/api/v1/at-risk?limit=9999", &read).await.json;
         assert_eq!(list, serde_json::json!({ "as_of": null, "historic": false, "items": [], "next_cursor": null }));
         assert_eq!(api.get("/api/v1/segments", &read).await.json["customers"], 0);
+        drop((api, journal));
+        writer.finish();
+    }
+
+    async fn what_is_described_is_there_and_answers(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let api = Api::of(&test, &journal);
+        for (path, item) in document()["paths"].as_object().unwrap() {
+            for method in ["get", "post", "put", "patch", "delete"] {
+                let asked = path.replace('{', "").replace('}', "");
+                let answer = api.ask(&method.to_uppercase(), &asked, "", None).await;
+                // Nobody is let in without a key, and a path says which methods it knows.
+                let tracking = !path.starts_with("/api/");
+                match item.get(method) {
+                    Some(_) if tracking && method == "post" => assert_eq!(answer.status, 400, "{method} {path}"),
+                    Some(_) => assert_eq!(answer.status, 401, "{method} {path}"),
+                    None if tracking => assert!(answer.status.is_client_error(), "{method} {path}"),
+                    None => assert_eq!(answer.status, 405, "{method} {path}"),
+                }
+            }
+        }
         drop((api, journal));
         writer.finish();
     }

@@ -6,6 +6,7 @@
 mod at_risk;
 mod customers;
 mod messages;
+pub mod openapi;
 mod page;
 pub mod problem;
 mod rules;
@@ -22,9 +23,30 @@ use crate::db::Conn;
 use crate::stores::{self, Store};
 use problem::Problem;
 
-/// The API's URLs.
+/// Each path below `/api/v1`, the methods it names when another is used, and what answers them.
+const RESOURCES: [(&str, &str, fn(Resource) -> Resource); 14] = [
+    ("/at-risk", GET, |at| at.get(at_risk::list)),
+    ("/segments", GET, |at| at.get(segments::show)),
+    ("/customers", GET, |at| at.get(customers::list)),
+    ("/customers/{id}", GET, |at| at.get(customers::show)),
+    ("/customers/{id}/timeline", GET, |at| at.get(customers::timeline)),
+    ("/customers/{id}/decisions", GET, |at| at.get(customers::decisions)),
+    ("/customers/{id}/erase", "POST", |at| at.post(customers::erase)),
+    ("/rules", GET, |at| at.get(rules::list)),
+    ("/rules/{key}", GET, |at| at.get(rules::show)),
+    ("/messages", GET, |at| at.get(messages::list)),
+    ("/messages/{id}", GET, |at| at.get(messages::show)),
+    ("/suppressions", GET_POST, |at| at.get(suppressions::list).post(suppressions::add)),
+    ("/settings", GET, |at| at.get(settings::show)),
+    ("/templates", GET, |at| at.get(templates::list)),
+];
+
+const GET: &str = "GET, HEAD";
+const GET_POST: &str = "GET, HEAD, POST";
+
+/// The API's URLs. A path added here is described in `openapi.json` too: a test asks for it.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let api = web::scope("/api/v1")
+    let mut api = web::scope("/api/v1")
         .app_data(web::QueryConfig::default().error_handler(|error, _| {
             Problem::bad_request(format!("the query string cannot be read: {error}")).into()
         }))
@@ -35,32 +57,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::PathConfig::default()
                 .error_handler(|_, request| Problem::no_such_path(request.path()).into()),
         )
-        .app_data(web::Data::new(templates::Names::default()))
-        .service(at("/at-risk", GET).get(at_risk::list))
-        .service(at("/segments", GET).get(segments::show))
-        .service(at("/customers", GET).get(customers::list))
-        .service(at("/customers/{id}", GET).get(customers::show))
-        .service(at("/customers/{id}/timeline", GET).get(customers::timeline))
-        .service(at("/customers/{id}/decisions", GET).get(customers::decisions))
-        .service(at("/customers/{id}/erase", "POST").post(customers::erase))
-        .service(at("/rules", GET).get(rules::list))
-        .service(at("/rules/{key}", GET).get(rules::show))
-        .service(at("/messages", GET).get(messages::list))
-        .service(at("/messages/{id}", GET).get(messages::show))
-        .service(at("/suppressions", GET_POST).get(suppressions::list).post(suppressions::add))
-        .service(at("/settings", GET).get(settings::show))
-        .service(at("/templates", GET).get(templates::list))
-        .default_service(web::to(nothing_here));
-    config.service(api);
-}
-
-const GET: &str = "GET";
-const GET_POST: &str = "GET, POST";
-
-/// A path, and the methods it names when another is used.
-fn at(path: &str, allow: &'static str) -> Resource {
-    let refuse = move || async move { Err::<&str, _>(Problem::wrong_method(allow)) };
-    web::resource(path).default_service(web::to(refuse))
+        .app_data(web::Data::new(templates::Names::default()));
+    for (path, allow, answer) in RESOURCES {
+        let refuse = move || async move { Err::<&str, _>(Problem::wrong_method(allow)) };
+        api = api.service(answer(web::resource(path).default_service(web::to(refuse))));
+    }
+    config
+        .route("/api/openapi.json", web::get().to(openapi::show))
+        .service(api.default_service(web::to(nothing_here)));
 }
 
 async fn nothing_here(request: HttpRequest) -> Result<&'static str, Problem> {

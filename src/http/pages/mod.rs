@@ -2,6 +2,7 @@
 //!
 //! Pages are written on the server, work without script, and ask no other host for anything.
 
+mod api_docs;
 mod assets;
 mod at_risk;
 mod catalogue;
@@ -130,6 +131,7 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
         templates.check::<S>()
     }
     all::<error::ErrorPage>(templates)?;
+    all::<api_docs::ApiDocsPage>(templates)?;
     all::<sign_in::SignInPage>(templates)?;
     all::<today::TodayPage>(templates)?;
     all::<at_risk::AtRiskPage>(templates)?;
@@ -176,6 +178,7 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/sign-in", web::post().to(sign_in::post))
         .route("/sign-out", web::post().to(sign_in::out))
         .route("/preferences", web::post().to(sign_in::prefer))
+        .route("/api/docs", web::get().to(api_docs::page))
         .route("/", web::get().to(today::page))
         .route("/at-risk", web::get().to(at_risk::page))
         .route("/at-risk/export", web::get().to(at_risk::export))
