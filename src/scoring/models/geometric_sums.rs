@@ -1,0 +1,199 @@
+//! The sums over future orders of those who may leave after each.
+//!
+//! Stages in the time ahead are negative binomial: P(M = m) = (R)_m/m! · zᵐ (1−z)ᴿ, z = w/(1+w), w = t/(α+T). Given
+//! them, all terms are positive, and are added up until the rest cannot matter. Where that would take thousands
+//! (very long horizons, very many orders), the same number is an integral over p.
+
+use super::nbd::p_any;
+use super::quadrature::{self, Course};
+use super::special::{decay_mean, ln_beta, softplus};
+
+/// So many terms cost what the integral costs.
+const FEW: f64 = 1500.0;
+
+/// Regular gaps have no such integral: their sums may be longer.
+const MANY: f64 = 2e6;
+
+/// Stages ahead, one by one: P(M = m), with how much all later ones can weigh at most.
+struct Stages {
+    shape: f64,
+    z: f64,
+    m: f64,
+    p: f64,
+}
+
+impl Stages {
+    /// `None` where there would be too many.
+    fn new(shape: f64, w: f64, limit: f64) -> Option<Self> {
+        let ln_none = -shape * w.ln_1p();
+        let mean = shape * w;
+        let spread = (mean * (1.0 + w)).sqrt();
+        (ln_none > -650.0 && mean + 6.0 * spread + 30.0 * w < limit).then(|| Self {
+            shape,
+            z: w / (1.0 + w),
+            m: 0.0,
+            p: ln_none.exp(),
+        })
+    }
+
+    fn advance(&mut self) {
+        self.p *= self.z * (self.shape + self.m) / (self.m + 1.0);
+        self.m += 1.0;
+    }
+
+    /// At most Σ over m' > m of P(m') (1 + m' − m).
+    fn rest(&self) -> f64 {
+        let ratio = self.z * ((self.shape + self.m) / (self.m + 1.0)).max(1.0);
+        if ratio >= 1.0 { f64::INFINITY } else { self.p * ratio / ((1.0 - ratio) * (1.0 - ratio)) }
+    }
+}
+
+/// E[orders] while w goes by, of someone alive with j stages passed. λ is Gamma(`shape`, 1) and p Beta(`a`, `stayed`).
+pub fn orders(shape: f64, w: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
+    if w <= 0.0 {
+        return 0.0;
+    }
+    let limit = if k == 1 { FEW } else { MANY };
+    let Some(mut ahead) = Stages::new(shape, w, limit) else {
+        return orders_by_integral(shape, w, a, stayed, k, j);
+    };
+    let mut phase = j;
+    let mut sum = 0.0;
+    // Σ over n of P(stayed n − 1 times), over the orders that so many stages would make; and its next term.
+    let (mut made, mut stays, mut times) = (0.0, 1.0, 0.0);
+    loop {
+        ahead.advance();
+        phase += 1;
+        if phase == usize::from(k) {
+            phase = 0;
+            made += stays;
+            stays *= (stayed + times) / (a + stayed + times);
+            times += 1.0;
+        }
+        sum += ahead.p * made;
+        if ahead.p == 0.0 || ahead.rest() * (made + 1.0) < 1e-17 * sum {
+            return sum;
+        }
+    }
+}
+
+/// P(still alive when w has gone by, and an order in the window after it), of someone alive with j stages passed.
+pub fn any_order(shape: f64, w: f64, window: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
+    if window <= 0.0 {
+        return 0.0;
+    }
+    let needed = |phase: usize| u32::from(k) - phase as u32;
+    if w <= 0.0 {
+        return at_least(needed(j), shape, window);
+    }
+    let window = window / (1.0 + w);
+    let limit = if k == 1 { FEW } else { MANY };
+    let Some(mut ahead) = Stages::new(shape, w, limit) else {
+        return any_order_by_integral(shape, w, window, a, stayed, k);
+    };
+    let mut phase = j;
+    let mut sum = 0.0;
+    let (mut stays, mut times) = (1.0, 0.0);
+    loop {
+        sum += ahead.p * stays * at_least(needed(phase), shape + ahead.m, window);
+        if ahead.p == 0.0 || ahead.rest() * stays < 1e-17 * sum {
+            return sum;
+        }
+        ahead.advance();
+        phase += 1;
+        if phase == usize::from(k) {
+            phase = 0;
+            stays *= (stayed + times) / (a + stayed + times);
+            times += 1.0;
+        }
+    }
+}
+
+/// P(M ≥ n) for n ≥ 1.
+fn at_least(n: u32, shape: f64, w: f64) -> f64 {
+    if n == 1 {
+        return p_any(shape, w);
+    }
+    let mut stages = Stages { shape, z: w / (1.0 + w), m: 0.0, p: (-shape * w.ln_1p()).exp() };
+    let mut below = 0.0;
+    for _ in 0..n {
+        below += stages.p;
+        stages.advance();
+    }
+    if below < 0.9 {
+        return 1.0 - below;
+    }
+    let mut sum = 0.0;
+    loop {
+        sum += stages.p;
+        if stages.p == 0.0 || stages.rest() < 1e-17 * sum {
+            return sum;
+        }
+        stages.advance();
+    }
+}
+
+/// The same as [`orders`] for k = 1: ∫ (1 − (1 + pw)⁻ᴿ)/p · pᵃ⁻¹ (1−p)ᵇ⁻¹/B(a, b) dp. An order is made and survived at rate λ, and
+/// left after at rate λp, so that E[orders | λ, p] = (1 − e^(−λpt))/p.
+///
+/// With k > 1 so far out, stages are so many that ⌊M/k⌋ is their kth part less the mean remainder: the error is
+/// below one order in their number.
+fn orders_by_integral(shape: f64, w: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
+    let per_order = f64::from(k);
+    let offset = (j as f64 - 0.5 * (per_order - 1.0)) / per_order;
+    over_p(a, stayed, shape * w, move |ln_p, ln_stay| {
+        if ln_p < -600.0 {
+            return (shape * w / per_order + offset).ln();
+        }
+        let lasting = shape * (out_of_stage(ln_p, ln_stay, k) * w).ln_1p() - offset * ln_stay;
+        lasting.ln() + decay_mean(lasting).ln() - ln_p
+    })
+}
+
+/// The same as [`any_order`] for k = 1; with k > 1 so far out, every phase is as likely as another.
+fn any_order_by_integral(shape: f64, w: f64, window: f64, a: f64, stayed: f64, k: u8) -> f64 {
+    // `window` is measured by the rate after w; who passed fewer stages since has a slower one.
+    let width = window * (1.0 + w);
+    over_p(a, stayed, shape * w, move |ln_p, ln_stay| {
+        let left = (out_of_stage(ln_p, ln_stay, k) * w).ln_1p();
+        let width = width * (-left).exp();
+        let any: f64 = (1..=u32::from(k)).map(|needed| at_least(needed, shape, width)).sum();
+        (any / f64::from(k)).ln() - shape * left
+    })
+}
+
+/// What of a stage leads out: 1 − (1−p)^(1/k).
+fn out_of_stage(ln_p: f64, ln_stay: f64, k: u8) -> f64 {
+    if k == 1 { ln_p.exp() } else { -(ln_stay / f64::from(k)).exp_m1() }
+}
+
+/// The mean of exp(`log`(ln p, ln(1−p))) over p ~ Beta(a, b), taken over logit p. The function may bend where p is 1/`mean` and
+/// above, and falls with p, no faster than p does.
+fn over_p(a: f64, b: f64, mean: f64, log: impl Fn(f64, f64) -> f64) -> f64 {
+    let norm = ln_beta(a, b);
+    let whole = |u: f64| {
+        let (ln_p, ln_stay) = (-softplus(-u), -softplus(u));
+        log(ln_p, ln_stay) + a * ln_p + b * ln_stay - norm
+    };
+    let width = 1e-4;
+    let slope = |u: f64| (whole(u + width) - whole(u - width)) / (2.0 * width);
+    let (mut low, mut high) = (-100.0, 60.0);
+    for _ in 0..30 {
+        let middle: f64 = 0.5 * (low + high);
+        if slope(middle) > 0.0 { low = middle } else { high = middle }
+    }
+    let peak = 0.5 * (low + high);
+    let bends = (-(1.0 + mean.max(b)).ln(), (1.0 + a).ln());
+    let course = |u: f64| {
+        let p = 1.0 / (1.0 + (-u).exp());
+        let away = (bends.0 - u).max(u - bends.1).max(0.0);
+        Course {
+            log: whole(u),
+            slope: slope(u),
+            curvature: (a + b + 1.0) * p * (1.0 - p) + 0.25,
+            reach: 0.6 * (away + std::f64::consts::FRAC_PI_2),
+        }
+    };
+    let visit = |u: f64, weight: f64| weight * whole(u).exp();
+    quadrature::outward(peak, -1e6, course, visit) + quadrature::outward(peak, 1e6, course, visit)
+}
