@@ -1,6 +1,15 @@
-//! Geometry of the charts: x in per cent of the width, y in pixels, so that text never scales.
+//! Charts, drawn from values: x in per cent of the width, y in pixels, so that text never scales.
+//!
+//! A chart knows no store and no table: who calls it brings the values, and the words for title, axes and hover.
+//! `charts.html` sets down as SVG what is measured out here.
+
+pub mod beside;
+pub mod hours;
+pub mod rhythm;
 
 use serde::Serialize;
+
+use super::format::Format;
 
 /// A grid line with its label.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -37,6 +46,20 @@ pub fn step(max: i64) -> i64 {
 /// `x,y x,y …` for a polyline.
 pub fn points(pairs: impl Iterator<Item = (f64, f64)>) -> String {
     pairs.map(|(x, y)| format!("{},{}", coordinate(x), coordinate(y))).collect::<Vec<_>>().join(" ")
+}
+
+/// Grid lines for money up to `highest`, at most `most` of them.
+fn money_grid(format: &Format, highest: i64, most: i64, y: impl Fn(i64) -> f64) -> Vec<Grid> {
+    let step = step(highest);
+    (1..=most)
+        .map(|n| n * step)
+        .take_while(|minor| *minor <= highest)
+        .map(|minor| Grid {
+            y: coordinate(y(minor)),
+            label_y: coordinate(y(minor) - 5.0),
+            label: format.money(minor),
+        })
+        .collect()
 }
 
 /// A small line without axes in a box of 130 × 24, its last point at the right edge.
