@@ -301,6 +301,7 @@ diesel::table! {
         status -> Text,
         live_since -> Nullable<BigInt>,
         retired_at -> Nullable<BigInt>,
+        position -> Integer,
     }
 }
 

@@ -53,7 +53,7 @@ struct Row {
 pub fn all(conn: &mut Conn, store: &Store) -> QueryResult<Vec<Listed>> {
     let rows: Vec<Row> = diesel::sql_query(
         "SELECT r.id, r.key, r.version, r.status, r.live_since, r.retired_at, v.definition FROM rules r \
-         JOIN rule_versions v ON v.rule_id = r.id AND v.version = r.version WHERE r.store_id = $1 ORDER BY r.id",
+         JOIN rule_versions v ON v.rule_id = r.id AND v.version = r.version WHERE r.store_id = $1 ORDER BY r.position, r.id",
     )
     .bind::<BigInt, _>(store.id)
     .load(conn)?;
@@ -182,16 +182,10 @@ pub fn recent(conn: &mut Conn, rule: RuleId, limit: i64) -> QueryResult<Vec<Rece
     .load(conn)
 }
 
-/// Messages of a rule not sent yet, at most `CAP` + 1; looked for among its newest, since all its steps are planned at once.
+/// Messages of a rule not sent yet, at most `CAP` + 1.
 pub fn planned(conn: &mut Conn, rule: RuleId) -> QueryResult<i64> {
-    capped_count(
-        conn,
-        &format!(
-            "FROM (SELECT status FROM messages WHERE rule_id = {} ORDER BY id DESC LIMIT 20000) newest \
-             WHERE status = 'scheduled'",
-            rule.0
-        ),
-    )
+    let from = format!("FROM messages WHERE rule_id = {} AND status = 'scheduled'", rule.0);
+    capped_count(conn, &from)
 }
 
 /// How many customers reach a rule's moment plus delay within `span` from `now`, by what has happened so far and before

@@ -38,6 +38,7 @@ pub fn apply(
     for rule in &document.rules {
         store::put(conn, id, rule, now)?;
     }
+    store::arrange(conn, id, document.rules.iter().map(|rule| rule.key.as_str()))?;
     for stored in store::all(conn, id)? {
         if !document.rules.iter().any(|rule| rule.key == stored.rule.key) {
             store::retire(conn, stored.id, now)?;

@@ -29,6 +29,10 @@ pub enum Change {
         key: String,
         values: Vec<ValueChange>,
     },
+    /// The same rules, in this order: for people alone, since rules are weighed by rung and priority.
+    RulesReordered {
+        keys: Vec<String>,
+    },
     /// It left the document: nothing more of it goes out, its ledger stays.
     RuleRetired {
         key: String,
@@ -53,6 +57,7 @@ impl fmt::Display for Change {
             }
             Self::RuleAdded { key, status } => write!(f, "+ rule {key} ({status})"),
             Self::RuleChanged { key, values } => write!(f, "~ rule {key}: {}", joined(values)),
+            Self::RulesReordered { keys } => write!(f, "~ order of rules: {}", keys.join(", ")),
             Self::RuleRetired { key } => write!(f, "- rule {key} (its ledger stays)"),
         }
     }
@@ -103,6 +108,16 @@ pub fn difference(
             }),
             Some(_) => {}
         }
+    }
+    let kept = |rules: Vec<&Rule>, others: Vec<&Rule>| -> Vec<String> {
+        let is_kept = |rule: &&Rule| others.iter().any(|other| other.key == rule.key);
+        rules.into_iter().filter(is_kept).map(|rule| rule.key.clone()).collect()
+    };
+    let before: Vec<&Rule> = rules.iter().map(|stored| &stored.rule).collect();
+    let after: Vec<&Rule> = document.rules.iter().collect();
+    let keys = kept(after.clone(), before.clone());
+    if keys != kept(before, after) {
+        changes.push(Change::RulesReordered { keys });
     }
     let left = rules
         .iter()

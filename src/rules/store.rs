@@ -42,11 +42,11 @@ fn all_stored(rows: Vec<Row>) -> QueryResult<Vec<StoredRule>> {
     rows.into_iter().map(stored).collect()
 }
 
-/// The store's rules, oldest first; without those taken out of the settings.
+/// The store's rules, in the order of the settings; without those taken out of the settings.
 pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     let rules_of = in_force!()
         .filter(rules::store_id.eq(store).and(rules::retired_at.is_null()))
-        .order(rules::id);
+        .order((rules::position, rules::id));
     all_stored(rules_of.load(conn)?)
 }
 
@@ -59,7 +59,7 @@ pub fn live(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
                 .and(rules::retired_at.is_null())
                 .and(rules::status.eq(RuleStatus::Live)),
         )
-        .order(rules::id);
+        .order((rules::position, rules::id));
     all_stored(live.load(conn)?)
 }
 
@@ -125,6 +125,19 @@ pub fn put(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Quer
     Ok(true)
 }
 
+/// Puts the store's rules in the order of these keys. Needs a write transaction that locked the settings.
+pub fn arrange<'a>(
+    conn: &mut Conn,
+    store: StoreId,
+    keys: impl Iterator<Item = &'a str>,
+) -> QueryResult<()> {
+    for (position, key) in (0_i32..).zip(keys) {
+        let rule = rules::table.filter(rules::store_id.eq(store).and(rules::key.eq(key)));
+        diesel::update(rule).set(rules::position.eq(position)).execute(conn)?;
+    }
+    Ok(())
+}
+
 /// Since when the trigger is live. A rule that starts to run, or whose trigger changed, begins anew, so that
 /// nobody hears of what fell due before; any other change leaves it. Also for the shadow: it decides as if live.
 fn live_since(before: &StoredRule, rule: &Rule, now: Timestamp) -> Option<Timestamp> {
@@ -141,6 +154,10 @@ fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Query
     // Rules are few and made one at a time: counting up makes a sample store alike each time it is made.
     let last: Option<i64> = rules::table.select(diesel::dsl::max(rules::id)).get_result(conn)?;
     let id = RuleId(last.unwrap_or(0) + 1);
+    let behind: Option<i32> = rules::table
+        .filter(rules::store_id.eq(store))
+        .select(diesel::dsl::max(rules::position))
+        .get_result(conn)?;
     let runs = matches!(rule.status, RuleStatus::Live | RuleStatus::Shadow);
     diesel::insert_into(rules::table)
         .values((
@@ -150,6 +167,7 @@ fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Query
             rules::version.eq(1),
             rules::status.eq(rule.status),
             rules::live_since.eq(runs.then_some(now)),
+            rules::position.eq(behind.map_or(0, |last| last + 1)),
         ))
         .execute(conn)?;
     insert_version(conn, id, 1, rule, now)?;

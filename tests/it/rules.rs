@@ -74,6 +74,29 @@ on_both_backends! {
         assert_eq!(document(&exported.print()), example);
     }
 
+    async fn the_order_of_the_file_is_kept_and_a_new_one_is_a_change(test: TestDb) {
+        let example = document(EXAMPLE);
+        let exported = || test.db.read_here(|conn| rules::export(conn, "default").map_err(DbError::from)).unwrap().expect("settings");
+        apply(&test.db, &example, test.now);
+        let mut turned = example.clone();
+        turned.rules.reverse();
+        let order = "~ order of rules: win-back, repurchase, first-order-thanks, cart-left, browsed-not-bought";
+        assert_eq!(lines(&apply(&test.db, &turned, test.now)), [order]);
+        assert_eq!(exported(), turned);
+        assert_eq!(document(&exported().print()), turned);
+        assert_eq!(rule(&test.db, "win-back").version, 1, "a rule's place is no part of it");
+        assert_eq!(lines(&apply(&test.db, &turned, test.now)), Vec::<String>::new());
+
+        // A new rule stands where the file has it; that the others make room is not worth a line.
+        let mut more = turned.clone();
+        more.rules.insert(1, Rule { key: "second".to_owned(), ..turned.rules[0].clone() });
+        assert_eq!(lines(&apply(&test.db, &more, test.now)), ["+ rule second (draft)"]);
+        assert_eq!(exported(), more);
+        let id = rule(&test.db, "second").id;
+        test.db.write_here(|conn| rules::store::set_status(conn, id, RuleStatus::Live, test.now).map_err(DbError::from)).unwrap();
+        assert_eq!(exported().rules[1].key, "second", "switching a rule on leaves it in its place");
+    }
+
     async fn a_dry_run_says_the_same_and_writes_nothing(test: TestDb) {
         let example = document(EXAMPLE);
         let preview = test.db.read_here(|conn| rules::preview(conn, "default", &example).map_err(DbError::from)).unwrap();
