@@ -26,8 +26,8 @@ text_enum! {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, HasQuery)]
-#[diesel(table_name = enrolments)]
+#[derive(Debug, Clone, PartialEq, HasQuery, Insertable)]
+#[diesel(table_name = enrolments, treat_none_as_default_value = false)]
 pub struct Enrolment {
     pub customer_id: CustomerId,
     pub id: EnrolmentId,
@@ -67,25 +67,4 @@ impl Enrolment {
     pub fn touches(&self, from: Timestamp, until: Timestamp) -> bool {
         self.episode <= until && from <= self.episode_until
     }
-}
-
-#[derive(Debug, Clone, PartialEq, Insertable)]
-#[diesel(table_name = enrolments, treat_none_as_default_value = false)]
-pub struct NewEnrolment {
-    pub customer_id: CustomerId,
-    pub id: EnrolmentId,
-    pub store_id: StoreId,
-    pub rule_id: RuleId,
-    pub rule_version: i32,
-    pub episode: Timestamp,
-    pub episode_until: Timestamp,
-    pub order_id: Option<String>,
-    pub due_at: Timestamp,
-    pub useful_until: Timestamp,
-    pub status: EnrolmentStatus,
-    pub reason: Option<Reason>,
-    pub stops_after: Timestamp,
-    pub created_at: Timestamp,
-    pub enrolled_at: Option<Timestamp>,
-    pub retry_at: Option<Timestamp>,
 }

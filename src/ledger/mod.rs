@@ -7,7 +7,7 @@ pub mod store;
 
 use serde_json::{Map, Value};
 
-pub use enrolment::{Enrolment, EnrolmentStatus, NewEnrolment};
+pub use enrolment::{Enrolment, EnrolmentStatus};
 
 use crate::primitives::{
     CustomerId, DecisionId, EnrolmentId, IdGenerator, MessageId, RuleId, StoreId, Timestamp,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use diesel::prelude::*;
 
-use super::{Decision, Enrolment, EnrolmentStatus, NewDecision, NewEnrolment, Outcome, Reason};
+use super::{Decision, Enrolment, EnrolmentStatus, NewDecision, Outcome, Reason};
 use crate::db::Conn;
 use crate::db::schema::{decisions, enrolments, rules};
 use crate::each_backend;
@@ -26,7 +26,7 @@ pub fn enrolments_of(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<V
 }
 
 /// Inserts what no other planner has: returns the ids that are new. The key is (customer, rule, episode).
-pub fn enrol(conn: &mut Conn, new: &[NewEnrolment]) -> QueryResult<HashSet<EnrolmentId>> {
+pub fn enrol(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<HashSet<EnrolmentId>> {
     let mut inserted = HashSet::with_capacity(new.len());
     for part in new.chunks(CHUNK) {
         let ids: Vec<EnrolmentId> = each_backend!(&mut *conn, c => diesel::insert_into(enrolments::table)

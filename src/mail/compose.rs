@@ -1,7 +1,5 @@
 //! Composes a message: words from a template, headers from the facts. Pure: the same input gives the same bytes.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use lettre::address::{Address, Envelope};
@@ -11,18 +9,10 @@ use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use super::context::is_web_address;
 use super::templates::{Composer, RenderError, Rendered};
 use super::{MailContext, ReadyMail};
-use crate::primitives::{
-    EmailAddress, InvalidEmailAddress, MessageId, StoreId, Timestamp, clean_text,
-};
+use crate::primitives::{EmailAddress, MessageId, StoreId, Timestamp, clean_text};
 use crate::rules::Class;
 use crate::secret::Secret;
-
-/// Who a message is from, as settings write it: `Lakeside Tea <hello@lakeside.example>`, or the address alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sender {
-    pub name: Option<String>,
-    pub address: EmailAddress,
-}
+use crate::stores::Sender;
 
 /// What the headers say, apart from the subject.
 #[derive(Debug, Clone)]
@@ -95,7 +85,7 @@ impl Composer {
         let bytes = build(rendered, context, headers, unsubscribe)
             .map_err(|e| ComposeError::Unbuildable(e.to_string()))?;
         Ok(ReadyMail {
-            envelope_from: headers.from.address.clone(),
+            envelope_from: headers.from.address().clone(),
             envelope_to: headers.to.clone(),
             message_id: headers.message_id.clone(),
             subject,
@@ -118,7 +108,7 @@ fn build(
     let date =
         SystemTime::UNIX_EPOCH + Duration::from_secs(headers.now.0.max(0) as u64 / 1_000_000);
     let mut message = Message::builder()
-        .from(mailbox(from.name.as_deref(), &from.address)?)
+        .from(mailbox(from.name(), from.address())?)
         .to(mailbox(headers.to_name.as_deref(), &headers.to)?)
         .subject(rendered.subject)
         .date(date)
@@ -169,7 +159,7 @@ fn more_headers(
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         text.chars().map(|c| if is_plain(c) { c } else { '-' }).take(60).collect()
     };
-    let domain = headers.from.address.domain();
+    let domain = headers.from.address().domain();
     let mut more = vec![
         // RFC 2919.
         (
@@ -204,29 +194,6 @@ fn more_headers(
         ));
     }
     more
-}
-
-impl FromStr for Sender {
-    type Err = InvalidEmailAddress;
-
-    fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        match raw.trim().strip_suffix('>').and_then(|raw| raw.rsplit_once('<')) {
-            None => Ok(Self { name: None, address: raw.parse()? }),
-            Some((name, address)) => Ok(Self {
-                name: clean_text(name.trim().trim_matches('"'), 100),
-                address: address.parse()?,
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} <{}>", self.address),
-            None => self.address.fmt(f),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -315,7 +282,7 @@ mod tests {
     #[test]
     fn chinese_headers_are_encoded_words_and_short() {
         let mut headers = headers();
-        headers.from.name = Some("湖畔茶舍".to_owned());
+        headers.from = "湖畔茶舍 <hello@lakeside.example>".parse().unwrap();
         headers.to_name = Some("李婉清".to_owned());
         let composer = composer();
         let mail = composer.compose("win-back", &["zh-CN"], &context("zh-CN"), &headers).unwrap();
@@ -337,7 +304,7 @@ mod tests {
     fn nothing_from_outside_can_add_a_header() {
         let evil = "x\r\nBcc: victim@mail.example\r\n\r\n<html>";
         let mut headers = headers();
-        headers.from.name = Some(evil.to_owned());
+        assert!(format!("{evil} <hello@lakeside.example>").parse::<Sender>().is_err());
         headers.to_name = Some(evil.to_owned());
         headers.campaign = evil.to_owned();
         headers.store_key = evil.to_owned();
@@ -390,23 +357,5 @@ mod tests {
         assert_eq!(id(1, 17), id(1, 17));
         assert!(id(1, 17).starts_with("<17.") && id(1, 17).ends_with("@lakeside.example>"));
         assert_ne!(id(1, 17)[4..], id(2, 17)[4..]);
-    }
-
-    #[test]
-    fn a_sender_is_a_name_and_an_address_or_the_address_alone() {
-        let parsed = |raw: &str| raw.parse::<Sender>().map(|s| (s.name, s.address.to_string()));
-        let address = || "hello@lakeside.example".to_owned();
-        assert_eq!(
-            parsed("Lakeside Tea, Inc. <hello@lakeside.example>"),
-            Ok((Some("Lakeside Tea, Inc.".to_owned()), address()))
-        );
-        assert_eq!(
-            parsed("\"湖畔茶舍\" <hello@lakeside.example>").unwrap().0.as_deref(),
-            Some("湖畔茶舍")
-        );
-        assert_eq!(parsed("hello@lakeside.example"), Ok((None, address())));
-        for raw in ["", "Lakeside Tea", "Tea <>", "Tea <a b@c.example>", "a@b.example <"] {
-            assert!(raw.parse::<Sender>().is_err(), "{raw}");
-        }
     }
 }

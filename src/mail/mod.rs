@@ -7,7 +7,7 @@ mod smtp;
 mod templates;
 mod transport;
 
-pub use compose::{ComposeError, Headers, Sender, message_id_for};
+pub use compose::{ComposeError, Headers, message_id_for};
 pub use context::{CustomerWords, MailContext, ProductWords, StoreWords};
 pub use templates::{Composer, LoadError, RenderError, Rendered};
 pub use transport::{Delivery, InvalidSmtpUrl, Memory, Transport, Unreachable};

@@ -11,12 +11,12 @@ use crate::db::Conn;
 use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
 use crate::links::UnsubscribeToken;
 use crate::mail::message_id_for;
-use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, Sender, StoreWords};
+use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, StoreWords};
 use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp};
 use crate::products::{self, Product, ProductRef};
 use crate::rules::{self, Rule, TriggerKind};
 use crate::secret::Secret;
-use crate::stores::Store;
+use crate::stores::{Sender, Store};
 
 /// More are no longer telling.
 const PRODUCTS: usize = 4;
@@ -86,7 +86,7 @@ pub fn gather(
         preferences_url: Some(unsubscribe_url),
     };
     let headers = Headers {
-        message_id: message_id_for(secret, store.id, message.id, &from.address),
+        message_id: message_id_for(secret, store.id, message.id, from.address()),
         reply_to: store.reply_to.as_deref().and_then(|raw| raw.parse().ok()),
         from,
         to: claim.address.clone(),

@@ -8,7 +8,7 @@ use crate::db::{Conn, Db, DbError};
 use crate::ledger::Instants;
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
-use crate::rules::{self, RuleStatus, StoredRule};
+use crate::rules::{self, StoredRule};
 use crate::secret::Secret;
 use crate::situation;
 use crate::stores::Store;
@@ -62,9 +62,7 @@ pub fn pass(
     let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
 
     let (live, due) = db.read_here(|conn| -> Result<_, DbError> {
-        let all = rules::store::all(conn, store.id)?;
-        let live: Vec<StoredRule> =
-            all.into_iter().filter(|rule| rule.status == RuleStatus::Live).collect();
+        let live = rules::store::live(conn, store.id)?;
         let due = find(conn, store, &live, at, since, &known)?;
         Ok((live, due))
     })?;

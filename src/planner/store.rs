@@ -11,7 +11,7 @@ use crate::db::Conn;
 use crate::db::schema::{assignments, enrolments};
 use crate::each_backend;
 use crate::ledger::{
-    self, EnrolmentStatus, Facts, Instants, NewDecision, NewEnrolment, Outcome, Reason,
+    self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
 };
 use crate::outbox::{self, MessageStatus, NewMessage, Tally};
 use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
@@ -180,7 +180,7 @@ struct Writing<'w> {
     pass: &'w Pass<'w>,
     at: Instants,
     tally: Tally,
-    enrolments: Vec<NewEnrolment>,
+    enrolments: Vec<Enrolment>,
     messages: Vec<NewMessage>,
     decisions: Vec<NewDecision>,
     arms: Vec<(CustomerId, String, Arm)>,
@@ -258,7 +258,7 @@ impl<'w> Writing<'w> {
         }
         let rule = &self.pass.rules[entry.rule];
         let id = EnrolmentId(self.at.new_id());
-        self.enrolments.push(NewEnrolment {
+        self.enrolments.push(Enrolment {
             customer_id: customer,
             id,
             store_id: rule.store,

@@ -333,44 +333,6 @@ pub fn decisions(
     .load(conn)
 }
 
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Message {
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
-    #[diesel(sql_type = BigInt)]
-    pub rule_id: i64,
-    #[diesel(sql_type = Integer)]
-    pub step: i32,
-    #[diesel(sql_type = Text)]
-    pub status: String,
-    #[diesel(sql_type = BigInt)]
-    pub scheduled_at: Timestamp,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub sent_at: Option<Timestamp>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub held_for: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub cancelled_for: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub subject: Option<String>,
-}
-
-/// Scheduled, or once scheduled, before `before`; newest first.
-pub fn messages(
-    conn: &mut Conn,
-    id: CustomerId,
-    before: Timestamp,
-    limit: i64,
-) -> QueryResult<Vec<Message>> {
-    diesel::sql_query(format!(
-        "SELECT id, rule_id, step, status, scheduled_at, sent_at, held_for, cancelled_for, subject FROM messages \
-         WHERE customer_id = $1 AND scheduled_at < $2 ORDER BY scheduled_at DESC, id DESC LIMIT {limit}",
-    ))
-    .bind::<BigInt, _>(id)
-    .bind::<BigInt, _>(before)
-    .load(conn)
-}
-
 /// How much there is of each, for the tabs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, QueryableByName)]
 pub struct Counts {

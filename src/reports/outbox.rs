@@ -1,7 +1,7 @@
 //! Messages: what will go, went, was held back; and the line that shows that none is lost.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::{CAP, capped_count};
 use crate::db::Conn;
@@ -77,146 +77,11 @@ pub fn reconciliation(
     Ok(line)
 }
 
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Row {
-    #[diesel(sql_type = BigInt)]
-    pub id: MessageId,
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub email: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub external_id: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    pub rule_id: i64,
-    #[diesel(sql_type = Integer)]
-    pub step: i32,
-    #[diesel(sql_type = Text)]
-    pub status: String,
-    #[diesel(sql_type = BigInt)]
-    pub scheduled_at: Timestamp,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub sent_at: Option<Timestamp>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub held_for: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub cancelled_for: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub subject: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub last_reply: Option<String>,
-}
-
-/// The last row of the page before.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cursor {
-    pub at: Timestamp,
-    pub id: MessageId,
-}
-
-/// What is still to go comes soonest first, what is over newest first.
-pub fn is_ahead(status: &str) -> bool {
-    matches!(status, "scheduled" | "sending")
-}
-
-/// Messages of one status, and of one rule where asked; a rule's are looked for among so many of the status.
-const LOOKED_THROUGH: i64 = 20_000;
-
-pub fn page(
-    conn: &mut Conn,
-    store: &Store,
-    status: &'static str,
-    rule: Option<i64>,
-    after: Option<Cursor>,
-    limit: i64,
-) -> QueryResult<Vec<Row>> {
-    let ahead = is_ahead(status);
-    let (way, beyond) = if ahead { ("ASC", '>') } else { ("DESC", '<') };
-    let cursor = after.map_or(String::new(), |Cursor { at, id }| {
-        let (at, id) = (at.0, id.0);
-        format!(
-            "AND scheduled_at {beyond}= {at} AND (scheduled_at {beyond} {at} OR id {beyond} {id})"
-        )
-    });
-    let (inner, outer) = match rule {
-        None => (limit, String::new()),
-        Some(rule) => (LOOKED_THROUGH, format!("WHERE m.rule_id = {rule}")),
-    };
-    diesel::sql_query(format!(
-        "SELECT m.id, m.customer_id, c.name, c.email, c.external_id, m.rule_id, m.step, m.status, m.scheduled_at, m.sent_at, \
-         m.held_for, m.cancelled_for, m.subject, m.last_reply FROM \
-         (SELECT id, customer_id, rule_id, step, status, scheduled_at, sent_at, held_for, cancelled_for, subject, last_reply \
-          FROM messages WHERE store_id = {} AND status = '{status}' {cursor} ORDER BY scheduled_at {way}, id {way} LIMIT {inner}) m \
-         JOIN customers c ON c.id = m.customer_id {outer} ORDER BY m.scheduled_at {way}, m.id {way} LIMIT {limit}",
-        store.id.0,
-    ))
-    .load(conn)
-}
-
 pub fn size(conn: &mut Conn, store: &Store, status: &str) -> QueryResult<i64> {
     capped_count(
         conn,
         &format!("FROM messages WHERE store_id = {} AND status = '{status}'", store.id.0),
     )
-}
-
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Message {
-    #[diesel(sql_type = BigInt)]
-    pub id: MessageId,
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub email: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub external_id: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    pub rule_id: i64,
-    #[diesel(sql_type = Integer)]
-    pub rule_version: i32,
-    #[diesel(sql_type = Integer)]
-    pub step: i32,
-    #[diesel(sql_type = Text)]
-    pub class: String,
-    #[diesel(sql_type = Text)]
-    pub status: String,
-    #[diesel(sql_type = BigInt)]
-    pub planned_for: Timestamp,
-    #[diesel(sql_type = BigInt)]
-    pub scheduled_at: Timestamp,
-    #[diesel(sql_type = BigInt)]
-    pub useful_until: Timestamp,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub held_for: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub cancelled_for: Option<String>,
-    #[diesel(sql_type = Integer)]
-    pub attempts: i32,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub sent_at: Option<Timestamp>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub address: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub subject: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub last_reply: Option<String>,
-}
-
-/// `None` where the store has no message of that id.
-pub fn message(conn: &mut Conn, store: &Store, id: MessageId) -> QueryResult<Option<Message>> {
-    diesel::sql_query(
-        "SELECT m.id, m.customer_id, c.name, c.email, c.external_id, m.rule_id, m.rule_version, m.step, m.class, m.status, \
-         m.planned_for, m.scheduled_at, m.useful_until, m.held_for, m.cancelled_for, m.attempts, m.sent_at, m.address, m.subject, \
-         m.last_reply FROM messages m JOIN customers c ON c.id = m.customer_id WHERE m.store_id = $1 AND m.id = $2",
-    )
-    .bind::<BigInt, _>(store.id)
-    .bind::<BigInt, _>(id)
-    .get_result(conn)
-    .optional()
 }
 
 /// A message's own decisions, oldest first.

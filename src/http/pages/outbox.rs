@@ -22,7 +22,8 @@ use crate::ledger::Instants;
 use crate::outbox::{self, settle::Word};
 use crate::primitives::{Clock, MessageId, Timestamp};
 use crate::reports::CAP;
-use crate::reports::outbox::{self as report, Cursor, Message, Row, STATUSES};
+use crate::reports::messages::{self, Message};
+use crate::reports::outbox::{self as report, STATUSES};
 use crate::reports::rules::{self, RuleName};
 
 const ROWS: i64 = 25;
@@ -133,7 +134,7 @@ pub async fn list(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
                 .as_ref()
                 .and_then(|key| names.iter().find(|(_, name)| name.key == *key))
                 .map(|(id, _)| *id);
-            let rows = report::page(conn, &store, status, rule_id, after, ROWS + 1)?;
+            let rows = messages::of_status(conn, store.id, status, rule_id, after, ROWS + 1)?;
             Ok::<_, DbError>((status, line, sizes, rows, names, rule_id))
         })
         .await?;
@@ -146,7 +147,7 @@ pub async fn list(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
     };
     let more = rows.len() as i64 > ROWS;
     let place = STATUSES.iter().position(|s| *s == status).unwrap_or(0);
-    let shown: Vec<&Row> = rows.iter().take(ROWS as usize).collect();
+    let shown: Vec<&Message> = rows.iter().take(ROWS as usize).collect();
     let count = format.number(shown.len() as i64);
     let page = OutboxPage {
         planned: format.number(line.planned()),
@@ -190,9 +191,10 @@ pub async fn list(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
     desk.page(Room::Outbox, &page)
 }
 
-fn parse_cursor(raw: &str) -> Option<Cursor> {
+/// Where the page before ended.
+fn parse_cursor(raw: &str) -> Option<(Timestamp, MessageId)> {
     let (at, id) = raw.split_once('_')?;
-    Some(Cursor { at: Timestamp(at.parse().ok()?), id: id.parse().ok()? })
+    Some((Timestamp(at.parse().ok()?), id.parse().ok()?))
 }
 
 fn reasons(format: &Format, counted: &[(String, i64)]) -> Vec<Part> {
@@ -206,7 +208,7 @@ fn reasons(format: &Format, counted: &[(String, i64)]) -> Vec<Part> {
         .collect()
 }
 
-fn list_row(format: &Format, row: &Row, names: &HashMap<i64, RuleName>) -> ListRow {
+fn list_row(format: &Format, row: &Message, names: &HashMap<i64, RuleName>) -> ListRow {
     let at = row.sent_at.unwrap_or(row.scheduled_at);
     let why = row.cancelled_for.as_deref().or(row.held_for.as_deref());
     ListRow {
@@ -247,7 +249,7 @@ pub async fn message(
     let store = desk.store.clone();
     let (message, history, names) = desk
         .read(move |conn| {
-            let Some(message) = report::message(conn, &store, id)? else {
+            let Some(message) = messages::find(conn, store.id, id)? else {
                 return Ok::<_, DbError>(None);
             };
             let history = report::history(conn, message.customer_id, id)?;
@@ -310,7 +312,7 @@ pub async fn mail(desk: Desk, path: web::Path<String>) -> Result<HttpResponse, P
     let id: MessageId = path.parse().map_err(|_| PageError::NotFound)?;
     let store = desk.store.clone();
     let message = desk
-        .read(move |conn| report::message(conn, &store, id).map_err(DbError::from))
+        .read(move |conn| messages::find(conn, store.id, id).map_err(DbError::from))
         .await?
         .ok_or(PageError::NotFound)?;
     let caught = caught_mail(&desk, &message).await.ok_or(PageError::NotFound)?;
@@ -408,12 +410,11 @@ async fn settle(
     desk.act()?;
     let id: MessageId = path.parse().map_err(|_| PageError::NotFound)?;
     let (store, at) = (desk.store.id, Instants { now: desk.now, machine: Clock::System.now() });
-    let ours = desk.store.clone();
     let settled = desk
         .app
         .db
         .write(move |conn| {
-            if report::message(conn, &ours, id)?.is_none() {
+            if messages::find(conn, store, id)?.is_none() {
                 return Ok::<_, DbError>(None);
             }
             // False when someone else was quicker.

@@ -25,9 +25,9 @@ use super::words::{self, Mark, Pair};
 use crate::db::DbError;
 use crate::primitives::{CustomerId, Timestamp};
 use crate::reports::customer::{
-    self as report, Counts, Decision, Line, Message, Order, Profile, Score, SegmentStay, Told,
-    Visit,
+    self as report, Counts, Decision, Line, Order, Profile, Score, SegmentStay, Told, Visit,
 };
+use crate::reports::messages::{self, Message};
 use crate::reports::rules::RuleName;
 use crate::reports::{self, Shown};
 
@@ -155,13 +155,13 @@ pub async fn page(
                 Vec::new()
             };
             let rhythm = report::orders(conn, id, Timestamp(i64::MAX), RHYTHM_ORDERS)?;
-            let messages = report::messages(
+            let messages = messages::of_customer(
                 conn,
                 id,
                 if view == "timeline" { until } else { now_or("messages") },
                 MANY + 1,
             )?;
-            let planned = report::messages(conn, id, Timestamp(i64::MAX), MANY)?;
+            let planned = messages::of_customer(conn, id, Timestamp(i64::MAX), MANY)?;
             let scored = reports::shown(conn, &store)?;
             Ok(Found::Here(Box::new(Loaded {
                 score: match scored {
