@@ -6,6 +6,7 @@ mod customer;
 mod demo;
 mod doctor;
 mod error;
+mod evaluate;
 mod export_config;
 mod facts;
 mod import;
@@ -56,6 +57,9 @@ enum Command {
     Import(import::ImportCommand),
     /// Score all customers and visitors by what they did.
     Score(score::ScoreArgs),
+    /// What the prediction models say, for anyone to check. Opens no database.
+    #[command(subcommand)]
+    Evaluate(evaluate::EvaluateCommand),
     /// The store by segment and score.
     Segments(segments::SegmentsArgs),
     /// The worklist: who is slipping away, the most urgent first.
@@ -112,6 +116,7 @@ pub fn run() -> ExitCode {
                 let (db, store) = open_store(&config, &cli.store)?;
                 score::run(&args, &db, &store, Clock::System)
             }
+            Command::Evaluate(command) => evaluate::run(&command),
             Command::Segments(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 segments::run(&args, &db, &store)

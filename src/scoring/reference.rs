@@ -12,7 +12,7 @@ use super::{Summary, Tally};
 use crate::primitives::{CustomerId, Timestamp, Zone};
 
 /// A purchase: whose, on which day, for how many cents.
-type Purchase = (i64, Date, i64);
+pub(super) type Purchase = (i64, Date, i64);
 
 /// Cents from a decimal with at most two places.
 fn cents(raw: &str) -> i64 {
@@ -24,7 +24,7 @@ fn cents(raw: &str) -> i64 {
 }
 
 /// `sample_id`, `date`, `amount` of the CDNOW sample.
-fn cdnow() -> Vec<Purchase> {
+pub(super) fn cdnow() -> Vec<Purchase> {
     let mut reader = csv::Reader::from_path("tests/data/cdnow_sample_log.csv").unwrap();
     let row =
         |row: csv::StringRecord| (row[1].parse().unwrap(), row[2].parse().unwrap(), cents(&row[4]));
@@ -32,7 +32,7 @@ fn cdnow() -> Vec<Purchase> {
 }
 
 /// The retailer's orders that count: of a known customer, not cancelled, of a positive amount.
-fn online_retail() -> Vec<Purchase> {
+pub(super) fn online_retail() -> Vec<Purchase> {
     let mut text = String::new();
     let file = std::fs::File::open("tests/data/online_retail_orders.csv.gz").unwrap();
     GzDecoder::new(file).read_to_string(&mut text).unwrap();

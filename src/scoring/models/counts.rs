@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::fit::Sample;
+
 /// What a model of the customer base knows of one customer, in the papers' symbols. Any unit of time will do, if it
 /// is the same for all: rates and horizons then are in it too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -118,14 +120,6 @@ impl Histories {
         Self { times, xs, rows, customers_by_x, ln_gaps }
     }
 
-    /// Every `step`th kind of history, weighted up: a small shop like this one, to begin a fit on.
-    pub(super) fn thinned(&self, step: usize) -> Self {
-        let factor = step as f64;
-        let heavier = |row: &Row| Row { customers: row.customers * factor, ..*row };
-        let rows = self.rows.iter().skip(step / 2).step_by(step).map(heavier).collect();
-        Self::of_rows(self.times.clone(), self.xs.clone(), rows, self.ln_gaps)
-    }
-
     pub fn customers(&self) -> f64 {
         self.customers_by_x.iter().sum()
     }
@@ -186,6 +180,19 @@ impl Histories {
             }
         }
         total
+    }
+}
+
+impl Sample for Histories {
+    fn kinds(&self) -> usize {
+        self.kinds()
+    }
+
+    fn thinned(&self, step: usize) -> Self {
+        let factor = step as f64;
+        let heavier = |row: &Row| Row { customers: row.customers * factor, ..*row };
+        let rows = self.rows.iter().skip(step / 2).step_by(step).map(heavier).collect();
+        Self::of_rows(self.times.clone(), self.xs.clone(), rows, self.ln_gaps)
     }
 }
 

@@ -53,23 +53,60 @@ pub(super) struct Peak<const N: usize> {
 /// A likelihood and its gradient at a point.
 type Value<const N: usize> = (f64, [f64; N]);
 
-/// Above so many kinds of history a fit begins on a part of them.
+/// Above so many terms a fit begins on a part of them.
 const COARSE: usize = 20_000;
 
-/// Climbs a likelihood over grouped histories: of a large shop first over a part, which costs little and ends so near the
-/// top that few steps over all are left.
-pub(super) fn on_grouped<const N: usize>(
-    histories: &Histories,
+/// What a likelihood is taken over.
+pub(super) trait Sample: Sized {
+    /// How many terms the likelihood has.
+    fn kinds(&self) -> usize;
+
+    /// Every `step`th term, weighted up.
+    fn thinned(&self, step: usize) -> Self;
+}
+
+/// Climbs a likelihood: over a large sample first over a part, which costs little and ends so near the top that few steps
+/// over all are left.
+pub(super) fn from<S: Sample, const N: usize>(
+    sample: &S,
     start: [f64; N],
     bounds: [(f64, f64); N],
-    of: impl Fn(&[f64; N], &Histories) -> Value<N>,
+    of: impl Fn(&[f64; N], &S) -> Value<N>,
 ) -> Peak<N> {
-    if histories.kinds() <= COARSE {
-        return climb(start, bounds, None, |at| of(at, histories));
+    from_best(sample, [start], bounds, of)
+}
+
+/// The same from the highest of some starts.
+pub(super) fn from_best<S: Sample, const N: usize, const STARTS: usize>(
+    sample: &S,
+    starts: [[f64; N]; STARTS],
+    bounds: [(f64, f64); N],
+    of: impl Fn(&[f64; N], &S) -> Value<N>,
+) -> Peak<N> {
+    let kinds = sample.kinds();
+    let part = (kinds > COARSE).then(|| sample.thinned(kinds.div_ceil(COARSE)));
+    let ground = part.as_ref().unwrap_or(sample);
+    let mut best = (starts[0], f64::NEG_INFINITY);
+    for start in starts.into_iter().filter(|_| STARTS > 1) {
+        let (value, _) = of(&start, ground);
+        if value > best.1 {
+            best = (start, value);
+        }
     }
-    let part = histories.thinned(histories.kinds().div_ceil(COARSE));
-    let coarse = climb(start, bounds, None, |at| of(at, &part));
-    climb(coarse.at, bounds, Some(coarse.inverse_hessian), |at| of(at, histories))
+    let peak = climb(best.0, bounds, None, |at| of(at, ground));
+    if part.is_none() {
+        return peak;
+    }
+    climb(peak.at, bounds, Some(peak.inverse_hessian), |at| of(at, sample))
+}
+
+/// The parameters with dropout, if they explain the shop any better than those without; else these, which are
+/// the same border wherever the climb happened to end on it.
+pub(super) fn with_or_without<const N: usize>(
+    with: Peak<N>,
+    without: ([f64; N], f64),
+) -> ([f64; N], f64) {
+    if with.value > without.1 + 1e-3 { (with.at, with.value) } else { without }
 }
 
 /// The gain in log-likelihood below which a step is not worth taking.

@@ -135,8 +135,7 @@ impl<const AT_ONCE: bool> Geometric<AT_ONCE> {
         (log + gaps, [r * by_r, by_alpha, a * by_a, b * by_b])
     }
 
-    /// The best parameters for one regularity: the better of two climbs, one from much dropout and one from little, or
-    /// those without dropout where it shows nothing.
+    /// The best parameters for one regularity; those without dropout where nothing tells of it.
     pub fn fit(histories: &Histories, k: u8) -> Result<(Self, f64), FitError> {
         fit::check(histories)?;
         if k > 1 && histories.ln_gaps().is_none() {
@@ -147,21 +146,17 @@ impl<const AT_ONCE: bool> Geometric<AT_ONCE> {
         let of = |at: &[f64; 4], data: &Histories| Self::of_logs(at, k).log_likelihood(data);
 
         let start = [0.5_f64.ln(), (0.5 / rate).ln()];
-        let stayers = fit::on_grouped(histories, start, [r, alpha], |at, data| {
+        let stayers = fit::from(histories, start, [r, alpha], |at, data| {
             let (value, gradient) = of(&[at[0], at[1], NO_DROPOUT, 0.0], data);
             (value, [gradient[0], gradient[1]])
         });
-        let mut best = ([stayers.at[0], stayers.at[1], NO_DROPOUT, 0.0], stayers.value + 1e-3);
-        let mut log_likelihood = stayers.value;
-        for (a, b) in [(0.8_f64, 2.5_f64), (0.1, 2.0)] {
-            let start = [stayers.at[0], stayers.at[1], a.ln(), b.ln()];
-            let peak = fit::on_grouped(histories, start, [r, alpha, whole, whole], of);
-            if peak.value > best.1 {
-                best = (peak.at, peak.value);
-                log_likelihood = peak.value;
-            }
-        }
-        Ok((Self::of_logs(&best.0, k), log_likelihood))
+        // From the best of some dropouts, from much to little and from alike to unlike.
+        let starts = [(0.05, 1.0), (0.3, 3.0), (1.0, 3.0), (1.0, 1.0), (3.0, 30.0)]
+            .map(|(a, b): (f64, f64)| [stayers.at[0], stayers.at[1], a.ln(), b.ln()]);
+        let peak = fit::from_best(histories, starts, [r, alpha, whole, whole], of);
+        let stays = [stayers.at[0], stayers.at[1], NO_DROPOUT, 0.0];
+        let (at, log_likelihood) = fit::with_or_without(peak, (stays, stayers.value));
+        Ok((Self::of_logs(&at, k), log_likelihood))
     }
 
     /// The best parameters and regularity: k rises as long as the likelihood does, as in BTYDplus.

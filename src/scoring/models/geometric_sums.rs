@@ -197,3 +197,50 @@ fn over_p(a: f64, b: f64, mean: f64, log: impl Fn(f64, f64) -> f64) -> f64 {
     let visit = |u: f64, weight: f64| weight * whole(u).exp();
     quadrature::outward(peak, -1e6, course, visit) + quadrature::outward(peak, 1e6, course, visit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shapes, times, a and b for which both ways are open.
+    const CASES: [(f64, f64, f64, f64); 7] = [
+        (0.3, 5.0, 0.8, 2.4),
+        (2.5, 1.0, 1.0, 4.0),
+        (30.0, 3.0, 1.0 + 1e-9, 60.0),
+        (200.0, 1.5, 0.01, 0.5),
+        (0.01, 20.0, 40.0, 1e5),
+        (400.0, 0.5, 1e5, 3e5),
+        (1.0, 1e-6, 0.001, 0.001),
+    ];
+
+    #[test]
+    fn sums_and_integrals_agree() {
+        for (shape, w, a, b) in CASES {
+            let (sum, integral) =
+                (orders(shape, w, a, b, 1, 0), orders_by_integral(shape, w, a, b, 1, 0));
+            assert!((sum / integral - 1.0).abs() < 1e-10, "orders {shape} {w}: {sum} {integral}");
+            let window = 0.1 * w;
+            let sum = any_order(shape, w, window, a, b, 1, 0);
+            let integral = any_order_by_integral(shape, w, window / (1.0 + w), a, b, 1);
+            assert!((sum / integral - 1.0).abs() < 1e-10, "any {shape} {w}: {sum} {integral}");
+        }
+    }
+
+    #[test]
+    fn regular_orders_so_far_out_are_counted_well_enough() {
+        for k in [2, 5, 12] {
+            let (shape, w, a, b) = (2_000.0, 10.0, 0.7, 9.0);
+            let sum = orders(shape, w, a, b, k, 1);
+            let integral = orders_by_integral(shape, w, a, b, k, 1);
+            assert!((sum / integral - 1.0).abs() < 1e-3, "k = {k}: {sum} {integral}");
+        }
+    }
+
+    #[test]
+    fn rare_stages_keep_their_digits() {
+        // P(M ≥ 3) ≈ (R)₃/3! w³ for a short time.
+        let exact = 0.5 * 1.5 * 2.5 / 6.0 * 1e-15;
+        assert!((at_least(3, 0.5, 1e-5) / exact - 1.0).abs() < 1e-4);
+        assert!((at_least(3, 0.5, 1e9) - 1.0).abs() < 1e-3);
+    }
+}

@@ -10,6 +10,7 @@
 
 pub mod counts;
 pub mod fit;
+pub mod gamma_gamma;
 pub mod geometric;
 mod geometric_sums;
 pub mod nbd;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use counts::{Histories, History, ImpossibleHistory};
 pub use fit::FitError;
+pub use gamma_gamma::{Amounts, GammaGamma};
 pub use geometric::Geometric;
 pub use nbd::Nbd;
 pub use pareto_nbd::ParetoNbd;

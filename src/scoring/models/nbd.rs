@@ -54,10 +54,9 @@ impl Nbd {
         fit::check(histories)?;
         let rate = histories.repeat_orders() / histories.observed();
         let start = [(0.5_f64).ln(), (0.5 / rate).ln()];
-        let peak =
-            fit::on_grouped(histories, start, fit::bounds(rate, [false, true]), |at, data| {
-                Self { r: at[0].exp(), alpha: at[1].exp() }.log_likelihood(data)
-            });
+        let peak = fit::from(histories, start, fit::bounds(rate, [false, true]), |at, data| {
+            Self { r: at[0].exp(), alpha: at[1].exp() }.log_likelihood(data)
+        });
         Ok((Self { r: peak.at[0].exp(), alpha: peak.at[1].exp() }, peak.value))
     }
 }

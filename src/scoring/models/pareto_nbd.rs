@@ -106,8 +106,7 @@ impl ParetoNbd {
         (log, [r * by_r, by_alpha, s * by_s, by_beta])
     }
 
-    /// The better of two climbs, one from much dropout and one from little, or the NBD's parameters where dropout
-    /// shows nothing.
+    /// The best parameters; the NBD's where nothing tells of dropout.
     pub fn fit(histories: &Histories) -> Result<(Self, f64), FitError> {
         let (nbd, stayers) = Nbd::fit(histories)?;
         let rate = histories.repeat_orders() / histories.observed();
@@ -119,19 +118,13 @@ impl ParetoNbd {
             beta: at[3].exp(),
         };
         let gap = -rate.ln();
-        let mut best = ([nbd.r.ln(), nbd.alpha.ln(), NO_DROPOUT, gap], stayers + 1e-3);
-        let mut log_likelihood = stayers;
-        for (s, beta) in [(0.6_f64, 1.0_f64), (0.1, 1.0)] {
-            let start = [nbd.r.ln(), nbd.alpha.ln(), s.ln(), beta.ln() + gap];
-            let peak = fit::on_grouped(histories, start, bounds, |at, data| {
-                of_logs(at).log_likelihood(data)
-            });
-            if peak.value > best.1 {
-                best = (peak.at, peak.value);
-                log_likelihood = peak.value;
-            }
-        }
-        Ok((of_logs(&best.0), log_likelihood))
+        let starts = [(0.1, 1.0), (0.6, 1.0), (0.6, 5.0), (2.0, 2.0), (5.0, 50.0)]
+            .map(|(s, gaps): (f64, f64)| [nbd.r.ln(), nbd.alpha.ln(), s.ln(), gaps.ln() + gap]);
+        let peak =
+            fit::from_best(histories, starts, bounds, |at, data| of_logs(at).log_likelihood(data));
+        let stays = [nbd.r.ln(), nbd.alpha.ln(), NO_DROPOUT, gap];
+        let (at, log_likelihood) = fit::with_or_without(peak, (stays, stayers));
+        Ok((of_logs(&at), log_likelihood))
     }
 }
 
@@ -189,16 +182,16 @@ impl Falling {
 
     /// ∫ over (0, t).
     fn integral(&self, t: f64) -> f64 {
-        self.each_point(t, |_, _, _| {})
+        self.each_point(t, |_| {})
     }
 
     fn means(&self, t: f64) -> Means {
         let mut sums = [0.0; 4];
-        let integral = self.each_point(t, |share, y, far| {
-            sums[0] += share * y;
-            sums[1] += share * far;
-            sums[2] += share * (-y).exp();
-            sums[3] += share * (-far).exp();
+        let integral = self.each_point(t, |point| {
+            sums[0] += point.share * point.near_log;
+            sums[1] += point.share * point.far_log;
+            sums[2] += point.share / (1.0 + point.near_grown);
+            sums[3] += point.share / (1.0 + point.far_grown);
         });
         let [near, far, near_inverse, far_inverse] =
             if integral > 0.0 { sums.map(|sum| sum / integral) } else { [0.0, 0.0, 1.0, 1.0] };
@@ -209,8 +202,8 @@ impl Falling {
         }
     }
 
-    /// Integrates, and calls `visit` with each point's share of the integral and the logarithms of both factors' bases.
-    fn each_point(&self, t: f64, mut visit: impl FnMut(f64, f64, f64)) -> f64 {
+    /// Integrates, and shows each point to `visit`.
+    fn each_point(&self, t: f64, mut visit: impl FnMut(Point)) -> f64 {
         let ((near, scale), (far, ratio)) = (self.near, self.far);
         if t <= 0.0 {
             return 0.0;
@@ -222,15 +215,26 @@ impl Falling {
                 log: (1.0 - near) * y - far * grown.ln_1p(),
                 slope: 1.0 - near - far * far_share,
                 curvature: far * far_share * (1.0 - far_share),
-                reach: 1.5,
+                reach: 3.0,
             }
         };
         scale
-            * quadrature::outward(0.0, (t / scale).ln_1p(), course, |y, weight| {
-                let other = (ratio * y.exp_m1()).ln_1p();
-                let share = weight * ((1.0 - near) * y - far * other).exp();
-                visit(share * scale, y, other);
-                share
+            * quadrature::outward(0.0, (t / scale).ln_1p(), course, |near_log, weight| {
+                let near_grown = near_log.exp_m1();
+                let far_grown = ratio * near_grown;
+                let far_log = far_grown.ln_1p();
+                let value = weight * ((1.0 - near) * near_log - far * far_log).exp();
+                visit(Point { share: value * scale, near_log, far_log, near_grown, far_grown });
+                value
             })
     }
+}
+
+/// A point of the integral over time: its part of it, and how far each factor has come, τ/m and its logarithm.
+struct Point {
+    share: f64,
+    near_log: f64,
+    far_log: f64,
+    near_grown: f64,
+    far_grown: f64,
 }

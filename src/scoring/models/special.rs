@@ -109,3 +109,44 @@ pub fn against(log_odds: f64) -> f64 {
 pub fn decay_mean(y: f64) -> f64 {
     if y == 0.0 { 1.0 } else { -(-y).exp_m1() / y }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_values_come_out() {
+        assert!((ln_gamma(0.5) - 0.5 * PI.ln()).abs() < 1e-14);
+        assert!(ln_gamma(1.0).abs() < 1e-14 && ln_gamma(2.0).abs() < 1e-14);
+        assert!((ln_gamma(171.0) / 706.573_062_245_787_4 - 1.0).abs() < 1e-15);
+        assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-15);
+        assert!((digamma(0.001) / -1_000.575_571_931_810_3 - 1.0).abs() < 1e-15);
+        assert!((ln_beta(2.0, 3.0) - (1.0_f64 / 12.0).ln()).abs() < 1e-14);
+    }
+
+    #[test]
+    fn differences_of_large_values_keep_their_digits() {
+        for a in [1e-3, 0.7, 9.99, 10.0, 1e6, 1e9] {
+            let product: f64 = (0..7).map(|i| (a + f64::from(i)).ln()).sum();
+            assert!((ln_rising(a, 7.0) / product - 1.0).abs() < 1e-14, "{a}");
+            let sum: f64 = (0..7).map(|i| 1.0 / (a + f64::from(i))).sum();
+            assert!((digamma_rise(a, 7.0) / sum - 1.0).abs() < 1e-9, "{a}");
+        }
+        // B(a, 1) = 1/a and B(a, 2) = 1/(a (a+1)).
+        for a in [1e-3, 3.0, 1e6] {
+            assert!((ln_beta(a, 1.0) + a.ln()).abs() < 1e-13, "{a}");
+            assert!((ln_beta(a, 2.0) + a.ln() + (a + 1.0).ln()).abs() < 1e-13, "{a}");
+        }
+        // The central binomial coefficient, by its own series.
+        let n = 1e6_f64;
+        let central = -2.0 * n * 2.0_f64.ln() + 0.5 * (4.0 * PI / n).ln();
+        assert!((ln_beta(n, n) - central - 1.0 / (8.0 * n)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn log_odds_do_not_overflow() {
+        assert_eq!((against(1e9), against(-1e9)), (0.0, 1.0));
+        assert_eq!((softplus(1e9), softplus(-1e9)), (1e9, 0.0));
+        assert_eq!((decay_mean(0.0), decay_mean(1e-20)), (1.0, 1.0));
+    }
+}
