@@ -129,20 +129,14 @@ pub struct Outcome {
     pub n: i64,
 }
 
-/// The decisions of these rules since `since`, counted; an index holds all that is read.
-pub fn outcomes(
-    conn: &mut Conn,
-    rules: impl Iterator<Item = RuleId>,
-    since: Timestamp,
-) -> QueryResult<Vec<Outcome>> {
-    let ids = super::id_list(rules.map(|id| id.0));
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    diesel::sql_query(format!(
+/// The decisions of the store's rules since `since`, counted; an index holds all that is read.
+pub fn outcomes(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryResult<Vec<Outcome>> {
+    diesel::sql_query(
         "SELECT rule_id, outcome, reason, COUNT(*) AS n FROM decisions \
-         WHERE rule_id IN ({ids}) AND at >= $1 GROUP BY rule_id, outcome, reason ORDER BY n DESC",
-    ))
+         WHERE rule_id IN (SELECT id FROM rules WHERE store_id = $1) AND at >= $2 \
+         GROUP BY rule_id, outcome, reason ORDER BY n DESC",
+    )
+    .bind::<BigInt, _>(store.id)
     .bind::<BigInt, _>(since)
     .load(conn)
 }

@@ -114,11 +114,38 @@ impl Day {
     }
 }
 
-/// Today and the same weekday of last week.
-pub fn days(now: Timestamp, zone: &Zone) -> (Day, Day) {
+/// The spans that can be looked at: so many days, today so far included.
+pub const PERIODS: [i64; 4] = [1, 7, 30, 90];
+
+/// Whole days, but for the last, which ends at its `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    pub first: Day,
+    pub last: Day,
+}
+
+impl Span {
+    fn ending(last: Date, days: i64, now: Timestamp, zone: &Zone) -> Self {
+        let first = last.saturating_sub(jiff::Span::new().days(days - 1));
+        Self { first: Day::at(first, now, zone), last: Day::at(last, now, zone) }
+    }
+
+    pub fn start(&self) -> Timestamp {
+        self.first.start
+    }
+
+    pub fn until(&self) -> Timestamp {
+        self.last.until
+    }
+}
+
+/// The last `days` days, and what they are held against: a single day against the same weekday a week before, for
+/// weekdays differ; several against as many right before them. Both end at the same time of day.
+pub fn spans(now: Timestamp, zone: &Zone, days: i64) -> (Span, Span) {
     let today = now.day_in(zone);
-    let before = today.saturating_sub(jiff::Span::new().days(7));
-    (Day::at(today, now, zone), Day::at(before, now, zone))
+    let back = if days == 1 { 7 } else { days };
+    let before = today.saturating_sub(jiff::Span::new().days(back));
+    (Span::ending(today, days, now, zone), Span::ending(before, days, now, zone))
 }
 
 /// Each factor's part of the change of GMV; the parts add up to it.
@@ -178,6 +205,31 @@ pub fn gmv_by_hour(conn: &mut Conn, store: &Store, day: Day) -> QueryResult<[i64
     .bind::<Text, _>(store.currency.as_str())
     .load(conn)?;
     Ok(by_hour(rows))
+}
+
+/// GMV of each day of the span; of its last day, as far as the span goes.
+pub fn gmv_by_day(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<Vec<i64>> {
+    // Clocks differ from UTC by whole quarters of an hour: quarters add up to days, whatever the clocks do.
+    const QUARTER: i64 = 900_000_000;
+    let rows: Vec<HourSum> = diesel::sql_query(format!(
+        "SELECT placed_at / {QUARTER} AS hour, CAST(SUM(total) AS BIGINT) AS n FROM orders \
+         WHERE store_id = $1 AND placed_at >= $2 AND placed_at < $3 AND currency = $4 \
+         AND status IN ('open', 'paid', 'refunded') GROUP BY 1",
+    ))
+    .bind::<BigInt, _>(store.id)
+    .bind::<BigInt, _>(span.start())
+    .bind::<BigInt, _>(span.until())
+    .bind::<Text, _>(store.currency.as_str())
+    .load(conn)?;
+    let number = |at: Timestamp| at.day_number(&store.timezone);
+    let first = number(span.first.start);
+    let mut days = vec![0; (number(span.last.start) - first + 1) as usize];
+    for row in rows {
+        let day = number(Timestamp(row.hour * QUARTER)) - first;
+        let day = usize::try_from(day).unwrap_or(0).min(days.len() - 1);
+        days[day] += row.n;
+    }
+    Ok(days)
 }
 
 fn by_hour(rows: Vec<HourSum>) -> [i64; 24] {
@@ -266,8 +318,8 @@ pub fn went_out(
     // A message is sent soon after its scheduled time: the index on that bounds the rows, sent_at decides.
     let recent = since - Delay::days(1).micros();
     let sent: Vec<SentRow> = diesel::sql_query(format!(
-        "SELECT rule_id, COUNT(*) AS sent FROM messages WHERE store_id = {id} AND status = 'sent' \
-         AND scheduled_at >= {recent} AND sent_at >= {since} GROUP BY rule_id",
+        "SELECT rule_id, COUNT(*) AS sent FROM messages WHERE rule_id IN (SELECT id FROM rules WHERE store_id = {id}) \
+         AND status = 'sent' AND scheduled_at >= {recent} AND sent_at >= {since} GROUP BY rule_id",
     ))
     .load(conn)?;
     let credits: Vec<CreditRow> = diesel::sql_query(format!(
@@ -360,9 +412,23 @@ mod tests {
     fn last_week_is_cut_at_the_same_time_of_day_over_daylight_saving() {
         let berlin: Zone = "Europe/Berlin".parse().unwrap();
         let now: Timestamp = "2026-03-31T08:42:00Z".parse().unwrap(); // 10:42 in summer time
-        let (today, before) = days(now, &berlin);
-        assert_eq!(today.until, now);
-        assert_eq!(before.until.to_string(), "2026-03-24T09:42:00Z", "10:42 in winter time");
-        assert_eq!(before.start.to_string(), "2026-03-23T23:00:00Z");
+        let (today, before) = spans(now, &berlin, 1);
+        assert_eq!(today.until(), now);
+        assert_eq!(before.until().to_string(), "2026-03-24T09:42:00Z", "10:42 in winter time");
+        assert_eq!(before.start().to_string(), "2026-03-23T23:00:00Z");
+    }
+
+    #[test]
+    fn several_days_are_held_against_as_many_right_before_them() {
+        let shanghai: Zone = "Asia/Shanghai".parse().unwrap();
+        let now: Timestamp = "2026-11-24T02:42:00Z".parse().unwrap();
+        for days in [7, 30, 90] {
+            let (span, before) = spans(now, &shanghai, days);
+            assert_eq!(span.until(), now);
+            assert_eq!(before.last.end, span.start(), "{days} days");
+            assert_eq!(span.start().0 - before.start().0, days * 86_400_000_000);
+            assert_eq!(span.until().0 - before.until().0, days * 86_400_000_000);
+        }
+        assert_eq!(spans(now, &shanghai, 7).0.start().to_string(), "2026-11-17T16:00:00Z");
     }
 }

@@ -92,6 +92,12 @@
     }
   });
 
-  // The question before an act holds the focus on its safe answer.
-  document.querySelector("dialog[open] [data-leave]")?.focus();
+  // The question before an act holds the focus, first on its safe answer: the page behind it waits.
+  const veil = document.querySelector(".veil");
+  if (veil) {
+    for (const behind of [...veil.parentElement.children, ...document.querySelectorAll(".side, .skip")]) {
+      if (behind !== veil) behind.inert = true;
+    }
+    veil.querySelector("[data-leave]")?.focus();
+  }
 })();

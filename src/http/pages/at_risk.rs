@@ -61,6 +61,8 @@ pub struct ListRow {
     pub mark: Mark,
     pub rfm: String,
     pub why: Html,
+    /// The same without marks, where the column cuts it.
+    pub why_title: Html,
     pub spent: String,
     pub spent_is: String,
     pub at_risk: String,
@@ -217,6 +219,7 @@ fn parse_cursor(raw: &str) -> Option<Cursor> {
 
 fn list_row(format: &Format, row: &Row, loaded: &Loaded) -> ListRow {
     let (next, none) = next_message(format, row, loaded);
+    let why = words::why_now(format, row);
     let who = words::who(
         format,
         row.name.as_deref(),
@@ -229,7 +232,8 @@ fn list_row(format: &Format, row: &Row, loaded: &Loaded) -> ListRow {
         href: format!("/customers/{}", row.customer_id.0),
         mark: words::segment(format, &row.segment),
         rfm: format!("R{} F{} M{}", row.r, row.f, row.m),
-        why: words::why_now(format, row),
+        why_title: why.unmarked(),
+        why,
         spent: format.money(row.spent),
         spent_is: format.count("at_risk.spent_is", i64::from(row.orders_count)),
         at_risk: row.value_at_risk.map_or(UNKNOWN.to_owned(), |value| format.money(value)),

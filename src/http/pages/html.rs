@@ -13,6 +13,11 @@ impl Html {
         escape_into(text, &mut out);
         Self(out)
     }
+
+    /// Without the marks of what decides: for a title, where there is no markup.
+    pub fn unmarked(&self) -> Self {
+        Self(self.0.replace("<b>", "").replace("</b>", ""))
+    }
 }
 
 impl Serialize for Html {

@@ -1,4 +1,4 @@
-//! Sums that proved costly, kept for a minute: a large store's pages stay quick, a small store's are never stale.
+//! Sums that proved costly, kept for a while: a large store's pages stay quick, a small store's are never stale.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 /// What is found faster than this is asked anew each time.
 const COSTLY: Duration = Duration::from_millis(40);
+/// Kept at least for a minute, and the longer the more it cost: at most a part in so many of the time goes into it.
 const KEPT: Duration = Duration::from_secs(60);
+const PART: u32 = 300;
 
+/// The value, and until when it is kept.
 pub struct Memo<K, V>(Mutex<HashMap<K, (V, Instant)>>);
 
 impl<K, V> Default for Memo<K, V> {
@@ -21,18 +24,19 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
     /// The kept value, or `find`'s. Two who come at once may both look: better than one waiting for the other.
     pub fn get<E>(&self, key: K, find: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         if let Ok(kept) = self.0.lock()
-            && let Some((value, at)) = kept.get(&key)
-            && at.elapsed() < KEPT
+            && let Some((value, until)) = kept.get(&key)
+            && Instant::now() < *until
         {
             return Ok(value.clone());
         }
         let begun = Instant::now();
         let value = find()?;
-        if begun.elapsed() > COSTLY
+        let (cost, now) = (begun.elapsed(), Instant::now());
+        if cost > COSTLY
             && let Ok(mut kept) = self.0.lock()
         {
-            kept.retain(|_, (_, at)| at.elapsed() < KEPT);
-            kept.insert(key, (value.clone(), Instant::now()));
+            kept.retain(|_, (_, until)| now < *until);
+            kept.insert(key, (value.clone(), now + KEPT.max(cost * PART)));
         }
         Ok(value)
     }

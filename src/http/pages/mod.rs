@@ -41,6 +41,7 @@ use crate::db::Conn;
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::reports;
 use crate::reports::outbox::Reconciliation;
+use crate::reports::rules::Outcome;
 use crate::reports::today::WentOut;
 use crate::secret::Secret;
 use crate::stores::Store;
@@ -69,6 +70,8 @@ pub struct Pages {
 struct Sums {
     went_out: memo::Memo<(StoreId, Delay), HashMap<i64, WentOut>>,
     reconciliation: memo::Memo<StoreId, Reconciliation>,
+    spans: memo::Memo<(StoreId, i64), today::Compared>,
+    outcomes: memo::Memo<(StoreId, Delay), Vec<Outcome>>,
 }
 
 /// An order within so long after a message goes to it; and so far back the reconciliation line reaches.
@@ -85,6 +88,18 @@ impl Sums {
     ) -> QueryResult<HashMap<i64, WentOut>> {
         let find = || reports::today::went_out(conn, store, now.minus(span), WEEK);
         self.went_out.get((store.id, span), find)
+    }
+
+    /// What the store's rules decided in the `span` before `now`.
+    fn outcomes(
+        &self,
+        conn: &mut Conn,
+        store: &Store,
+        now: Timestamp,
+        span: Delay,
+    ) -> QueryResult<Vec<Outcome>> {
+        let find = || reports::rules::outcomes(conn, store, now.minus(span));
+        self.outcomes.get((store.id, span), find)
     }
 
     fn reconciliation(

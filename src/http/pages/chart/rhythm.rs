@@ -21,6 +21,8 @@ pub struct Told {
     pub visits: Vec<Dot>,
     /// Where the customer has a rhythm.
     pub usual_gap_days: Option<f64>,
+    /// Since the last order, as the page's sentence has it.
+    pub silent_days: i64,
     pub title: String,
     pub sub: String,
     pub rows: Vec<[String; 3]>,
@@ -96,7 +98,7 @@ pub fn draw(format: &Format, told: Told) -> Option<Rhythm> {
             })
             .collect()
     };
-    let silent = now.days_since(last).floor() as i64;
+    let silent = told.silent_days;
     let is_late = told.usual_gap_days.is_some_and(|gap| silent as f64 > gap);
     Some(Rhythm {
         title: told.title,
@@ -196,7 +198,7 @@ mod tests {
     fn a_customer_who_is_late_is_drawn_so() {
         let format = format(Lang::En, "CNY");
         let orders = vec![days_ago(&format, 80.0, 10_000), days_ago(&format, 60.0, 20_000)];
-        let told = Told { orders, usual_gap_days: Some(20.0), ..Told::default() };
+        let told = Told { orders, usual_gap_days: Some(20.0), silent_days: 60, ..Told::default() };
         let rhythm = draw(&format, told).unwrap();
         assert!(rhythm.since.contains("60"), "{}", rhythm.since);
         assert_eq!(rhythm.bars[1].y, "30", "the dearest order is the highest");

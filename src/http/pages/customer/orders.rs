@@ -158,16 +158,19 @@ pub fn unplanned(format: &Format, loaded: &Loaded) -> String {
     format.text(key, &[])
 }
 
-/// `None` where no order was placed.
+/// The orders that count, as in figures and scores; `None` where there is none.
 pub fn rhythm(format: &Format, loaded: &Loaded) -> Option<Rhythm> {
-    let mut orders: Vec<&Order> =
-        loaded.rhythm.iter().filter(|order| order.status != "cancelled").collect();
+    let mut orders: Vec<&Order> = loaded.rhythm.iter().filter(|order| order.counts).collect();
     orders.reverse();
     let last = orders.last()?;
     let usual_gap_days = loaded.score.as_ref().and_then(|score| score.usual_gap_days);
     let count = format.count("customer.orders", orders.len() as i64);
-    let silent = format.now.max(last.placed_at).days_since(last.placed_at).floor() as i64;
-    let days = format.number(silent);
+    // As of the scores, where there are some: the page says one number.
+    let silent_days = match &loaded.score {
+        Some(score) if score.kind == "buyer" => score.days_since.floor() as i64,
+        _ => format.now.max(last.placed_at).days_since(last.placed_at).floor() as i64,
+    };
+    let days = format.number(silent_days);
     let days_between = |a: &Order, b: &Order| b.placed_at.days_since(a.placed_at).round() as i64;
     let products = |order: &Order| products_of(format, &order.order_id, &loaded.lines);
     let mut rows: Vec<[String; 3]> = Vec::new();
@@ -217,6 +220,7 @@ pub fn rhythm(format: &Format, loaded: &Loaded) -> Option<Rhythm> {
             .map(|visit| Dot { at: visit.started_at, title: format.when(visit.started_at) })
             .collect(),
         usual_gap_days,
+        silent_days,
         rows,
     };
     rhythm::draw(format, told)

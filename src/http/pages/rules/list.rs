@@ -43,8 +43,7 @@ pub async fn list(desk: Desk) -> Result<HttpResponse, PageError> {
     let (rules, outcomes, went_out) = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
-            let outcomes =
-                report::outcomes(conn, rules.iter().map(|rule| rule.id), now.minus(LATELY))?;
+            let outcomes = pages.sums.outcomes(conn, &store, now, LATELY)?;
             let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
             Ok::<_, DbError>((rules, outcomes, went_out))
         })

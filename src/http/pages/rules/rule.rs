@@ -41,7 +41,7 @@ pub struct RulePage {
     pub audience: String,
     pub steps: Vec<StepRow>,
     pub guards: Vec<Guard>,
-    pub figures: Vec<Pair>,
+    pub figures: Vec<Figure>,
     pub outcomes: Vec<OutcomeRow>,
     pub recent: Vec<RecentRow>,
     pub planned: String,
@@ -62,6 +62,13 @@ pub struct StepRow {
     pub template: String,
     pub subject: String,
     pub coupon: String,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Figure {
+    pub name: String,
+    pub definition: String,
+    pub value: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -112,7 +119,11 @@ pub async fn page(
             };
             let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
             Ok(Some(Loaded {
-                outcomes: report::outcomes(conn, std::iter::once(rule.id), now.minus(LATELY))?,
+                outcomes: {
+                    let mut outcomes = pages.sums.outcomes(conn, &store, now, LATELY)?;
+                    outcomes.retain(|outcome| outcome.rule_id == rule.id.0);
+                    outcomes
+                },
                 recent: report::recent(conn, rule.id, RECENT)?,
                 planned: report::planned(conn, rule.id)?,
                 went_out: went_out.get(&rule.id.0).copied().unwrap_or_default(),
@@ -180,7 +191,10 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
             })
             .collect(),
         recent: recent(format, loaded),
-        planned: format.capped(loaded.planned, CAP),
+        planned: format.text(
+            &format.words.plural("rule_figure.planned", loaded.planned),
+            &[("n", &format.capped(loaded.planned, CAP))],
+        ),
         planned_href: format!("/outbox?status=scheduled&rule={}", rule.key),
     }
 }
@@ -248,7 +262,7 @@ fn steps(format: &Format, rule: &Listed) -> Vec<StepRow> {
         .collect()
 }
 
-fn figures(format: &Format, loaded: &Loaded) -> Vec<Pair> {
+fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
     let id = loaded.rule.id.0;
     let count = |wanted: &[&str]| format.number(count_of(&loaded.outcomes, id, wanted));
     let out = loaded.went_out;
@@ -261,7 +275,11 @@ fn figures(format: &Format, loaded: &Loaded) -> Vec<Pair> {
         ("credited", if out.orders > 0 { format.money(out.credited) } else { UNKNOWN.to_owned() }),
     ]
     .into_iter()
-    .map(|(key, value)| Pair { name: format.text(&format!("rule_figure.{key}"), &[]), value })
+    .map(|(key, value)| Figure {
+        name: format.text(&format!("rule_figure.{key}"), &[]),
+        definition: format.text(&format!("rule_figure.{key}_is"), &[]),
+        value,
+    })
     .collect()
 }
 
@@ -321,7 +339,7 @@ impl Screen for RulePage {
                 StepRow::default(),
             ],
             guards: vec![Guard::default()],
-            figures: vec![Pair::default()],
+            figures: vec![Figure::default()],
             outcomes: vec![OutcomeRow::default()],
             recent: vec![
                 RecentRow {

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
-use super::Loaded;
-use super::SPARK_DAYS;
+use super::{Loaded, SPARK_DAYS, View};
 use crate::http::pages::chart::{self, Spark};
 use crate::http::pages::format::{Format, UNKNOWN};
-use crate::reports::today::{Day, Totals};
+use crate::reports::today::Totals;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Figure {
@@ -22,8 +21,8 @@ pub struct Figure {
     pub spark: Option<Spark>,
 }
 
-pub fn figures(format: &Format, loaded: &Loaded, before: Day) -> Vec<Figure> {
-    let (now, then) = (loaded.today, loaded.before);
+pub fn figures(format: &Format, loaded: &Loaded, view: View) -> Vec<Figure> {
+    let (now, then) = (loaded.compared.now, loaded.compared.before);
     let days = |value: fn(&Totals) -> Option<f64>| -> Vec<Option<f64>> {
         // The days so far in full; today, being half, is no point of the line.
         loaded.days.iter().map(|(_, totals)| value(totals)).collect()
@@ -33,7 +32,10 @@ pub fn figures(format: &Format, loaded: &Loaded, before: Day) -> Vec<Figure> {
     let money = |minor: Option<f64>| {
         minor.map_or(UNKNOWN.to_owned(), |m| format.money_exact(m.round() as i64))
     };
-    let against = format.text("today.against", &[("day", format.weekday_short(before.date))]);
+    let against = match view.days {
+        1 => format.text("today.against", &[("day", format.weekday_short(view.before.last.date))]),
+        n => format.text("today.against_days", &[("n", &n.to_string())]),
+    };
     let figure = |key: &str, value: String, new: Option<f64>, old: Option<f64>, spark| {
         let (change, way) = relative(format, new, old);
         Figure {

@@ -10,24 +10,26 @@ mod sent;
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web};
+use diesel::QueryResult;
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::Pages;
 use super::chart::beside::{Curve, Mark};
 use super::chart::hours::{Bar, Hours};
 use super::chart::{Grid, Spark, Tick};
 use super::desk::Desk;
 use super::error::PageError;
+use super::format::Format;
 use super::html::Html;
 use super::render::Screen;
 use super::shell::Room;
-use super::{Pages, WEEK};
 use crate::db::{Conn, DbError};
-use crate::primitives::Timestamp;
+use crate::primitives::{Delay, Timestamp};
 use crate::reports::outbox::Reconciliation;
 use crate::reports::rules::RuleName;
-use crate::reports::today::{self as report, Day, Due, Totals, WentOut};
+use crate::reports::today::{self as report, Day, Due, PERIODS, Span, Totals, WentOut};
 use crate::reports::{self, CAP};
 use crate::stores::Store;
 
@@ -45,15 +47,21 @@ const SPARK_DAYS: i64 = 14;
 pub struct TodayPage {
     /// Nothing was ever tracked or imported: the page says how to begin.
     pub empty: bool,
+    pub periods: Vec<Period>,
     pub until: String,
     pub recap: Html,
     pub figures: Vec<Figure>,
+    /// What is looked at, and what it is held against.
+    pub now_name: String,
     pub then_name: String,
     pub moved: Vec<MovedRow>,
     pub moved_total: MovedRow,
     /// Why there is no split, where there is none.
     pub unmoved: String,
     pub curve: Option<Curve>,
+    pub curve_name: String,
+    /// Over how many days is counted what went out.
+    pub lately: String,
     pub alarms: Vec<AlarmLine>,
     pub alarms_note: String,
     pub at_risk: Vec<Line>,
@@ -64,6 +72,14 @@ pub struct TodayPage {
     pub due: DuePart,
 }
 
+/// A choice of how far to look back.
+#[derive(Debug, Default, Serialize)]
+pub struct Period {
+    pub href: String,
+    pub name: String,
+    pub current: bool,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct Line {
     pub text: String,
@@ -71,12 +87,25 @@ pub struct Line {
     pub value: String,
 }
 
+/// A span beside the one it is held against.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    now: Totals,
+    before: Totals,
+    course: Course,
+}
+
+/// How GMV came about in both.
+#[derive(Debug, Clone)]
+enum Course {
+    Hours { now: [i64; 24], before: [i64; 24] },
+    Days { now: Vec<i64>, before: Vec<i64> },
+}
+
 struct Loaded {
     anything: bool,
-    today: Totals,
-    before: Totals,
-    hours: [i64; 24],
-    hours_before: [i64; 24],
+    compared: Compared,
+    /// Of a single day: the days before it.
     days: Vec<(Date, Totals)>,
     missing: Vec<(Date, Totals)>,
     names: HashMap<i64, RuleName>,
@@ -86,30 +115,61 @@ struct Loaded {
     newly: Option<i64>,
 }
 
-pub async fn page(desk: Desk) -> Result<HttpResponse, PageError> {
-    let now = desk.now;
-    let (today, before) = report::days(now, &desk.store.timezone);
-    let store = desk.store.clone();
-    let memo = desk.pages.clone();
-    let loaded = desk.read(move |conn| load(conn, &store, now, today, before, &memo)).await?;
-    for (date, totals) in &loaded.missing {
-        desk.pages.days.put(desk.store.id, *date, *totals, now);
-    }
-    let page = build(&desk, &loaded, today, before);
-    desk.page(Room::Today, &page)
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    days: i64,
+    now: Timestamp,
+    span: Span,
+    before: Span,
 }
 
-fn load(
-    conn: &mut Conn,
-    store: &Store,
-    now: Timestamp,
-    today: Day,
-    before: Day,
-    pages: &Pages,
-) -> Result<Loaded, DbError> {
+impl View {
+    /// Less than a week is too short to tell what messages brought.
+    fn lately(&self) -> i64 {
+        self.days.max(7)
+    }
+
+    /// "Last 7 days"
+    fn name(&self, format: &Format) -> String {
+        match self.days {
+            1 => format.text("nav.today", &[]),
+            n => format.text("today.last", &[("n", &n.to_string())]),
+        }
+    }
+
+    fn name_before(&self, format: &Format) -> String {
+        match self.days {
+            1 => format.date_with_weekday(self.before.last.date),
+            n => format.text("today.before", &[("n", &n.to_string())]),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub struct Query {
+    days: Option<String>,
+}
+
+pub async fn page(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, PageError> {
+    let asked = query.days.as_deref().and_then(|raw| raw.parse().ok());
+    let days = PERIODS.into_iter().find(|days| asked == Some(*days)).unwrap_or(1);
+    let (span, before) = report::spans(desk.now, &desk.store.timezone, days);
+    let view = View { days, now: desk.now, span, before };
+    let (store, pages) = (desk.store.clone(), desk.pages.clone());
+    let loaded = desk.read(move |conn| load(conn, &store, view, &pages)).await?;
+    for (date, totals) in &loaded.missing {
+        desk.pages.days.put(desk.store.id, *date, *totals, desk.now);
+    }
+    desk.page(Room::Today, &build(&desk, &loaded, view))
+}
+
+fn load(conn: &mut Conn, store: &Store, view: View, pages: &Pages) -> Result<Loaded, DbError> {
+    let (now, today) = (view.now, view.span.last);
     let mut days = Vec::new();
     let mut missing = Vec::new();
-    for back in (1..SPARK_DAYS).rev() {
+    let drawn = if view.days == 1 { SPARK_DAYS } else { 0 };
+    for back in (1..drawn).rev() {
         let date = today.date.saturating_sub(jiff::Span::new().days(back));
         let totals = match pages.days.get(store.id, date, back == 1, now) {
             Some(totals) => totals,
@@ -122,61 +182,112 @@ fn load(
         };
         days.push((date, totals));
     }
-    let week = now.minus(WEEK);
+    let lately = Delay::days(view.lately());
     Ok(Loaded {
         anything: report::anything(conn, store)?,
-        today: report::totals(conn, store, today.start, now)?,
-        before: report::totals(conn, store, before.start, before.until)?,
-        hours: report::gmv_by_hour(conn, store, today)?,
-        hours_before: report::gmv_by_hour(conn, store, before)?,
+        // A single day is as of this moment; of many days a minute is nothing, and they cost more.
+        compared: match view.days {
+            1 => compare(conn, store, view)?,
+            days => pages.sums.spans.get((store.id, days), || compare(conn, store, view))?,
+        },
         days,
         missing,
         names: reports::rules::names(conn, store)?,
-        went_out: pages.sums.went_out(conn, store, now, WEEK)?,
+        went_out: pages.sums.went_out(conn, store, now, lately)?,
         line: pages.sums.reconciliation(conn, store, now)?,
         due: report::due(conn, store, today)?,
-        newly: report::newly_at_risk(conn, store, week)?,
+        newly: report::newly_at_risk(conn, store, now.minus(lately))?,
     })
 }
 
-fn build(desk: &Desk, loaded: &Loaded, today: Day, before: Day) -> TodayPage {
+fn compare(conn: &mut Conn, store: &Store, view: View) -> QueryResult<Compared> {
+    let View { span, before, .. } = view;
+    Ok(Compared {
+        now: report::totals(conn, store, span.start(), span.until())?,
+        before: report::totals(conn, store, before.start(), before.until())?,
+        course: if view.days == 1 {
+            Course::Hours {
+                now: report::gmv_by_hour(conn, store, span.last)?,
+                before: report::gmv_by_hour(conn, store, before.last)?,
+            }
+        } else {
+            Course::Days {
+                now: report::gmv_by_day(conn, store, span)?,
+                before: report::gmv_by_day(conn, store, before)?,
+            }
+        },
+    })
+}
+
+fn build(desk: &Desk, loaded: &Loaded, view: View) -> TodayPage {
     let format = &desk.format;
-    let clock = format.clock(desk.now);
-    let weekday = format.weekday(before.date);
-    let moved = report::moved(loaded.today, loaded.before);
+    let compared = &loaded.compared;
+    let moved = report::moved(compared.now, compared.before);
     let (went_out, went_out_total) = went_out_rows(format, &loaded.went_out, &loaded.names);
     TodayPage {
         empty: !loaded.anything,
-        until: format.text(
-            "today.until",
-            &[
-                ("day", &format.date_long(today.date)),
-                ("clock", &clock),
-                ("before", &format.date_long(before.date)),
-            ],
-        ),
-        recap: recap(format, loaded.today, loaded.before, moved.as_ref(), weekday),
-        figures: figures(format, loaded, before),
-        then_name: format.date_with_weekday(before.date),
-        moved: moved.as_ref().map_or(Vec::new(), |m| moved_rows(format, loaded, m)),
-        moved_total: moved_total(format, loaded),
+        periods: PERIODS
+            .iter()
+            .map(|days| Period {
+                href: if *days == 1 { "/".to_owned() } else { format!("/?days={days}") },
+                name: match days {
+                    1 => format.text("nav.today", &[]),
+                    n => format.text("today.period", &[("n", &n.to_string())]),
+                },
+                current: *days == view.days,
+            })
+            .collect(),
+        until: until(format, view),
+        recap: recap(format, compared, moved.as_ref(), view),
+        figures: figures(format, loaded, view),
+        now_name: view.name(format),
+        then_name: view.name_before(format),
+        moved: moved.as_ref().map_or(Vec::new(), |m| moved_rows(format, compared, m)),
+        moved_total: moved_total(format, compared),
         unmoved: if moved.is_some() { String::new() } else { format.text("today.unmoved", &[]) },
-        curve: curve::of_day(format, desk.now, loaded, today, before),
+        curve: match &compared.course {
+            Course::Hours { now, before } => curve::of_day(format, compared, now, before, view),
+            Course::Days { now, before } => curve::of_days(format, compared, now, before, view),
+        },
+        curve_name: format
+            .text(if view.days == 1 { "today.curve" } else { "today.curve_days" }, &[]),
         alarms: alarm_lines(format, &desk.ringing()),
         alarms_note: match desk.ringing().len() {
             0 => format.text("today.alarms_none", &[]),
             n => format.count("today.alarms_open", n as i64),
         },
-        at_risk: at_risk_lines(desk, loaded.newly),
+        at_risk: at_risk_lines(desk, loaded.newly, view),
+        lately: view.lately().to_string(),
         went_out,
         went_out_total,
         planned: format.number(loaded.line.planned()),
         reconciliation: reconciliation(format, &loaded.line),
-        due: due::due(format, &desk.store, desk.now, today, &loaded.due, &loaded.names),
+        due: due::due(format, &desk.store, desk.now, view.span.last, &loaded.due, &loaded.names),
     }
 }
 
-fn at_risk_lines(desk: &Desk, newly: Option<i64>) -> Vec<Line> {
+/// From when to when, and against what.
+fn until(format: &Format, view: View) -> String {
+    let clock = format.clock(view.now);
+    if view.days == 1 {
+        let (day, before) = (view.span.last.date, view.before.last.date);
+        let (day, before) = (format.date_long(day), format.date_long(before));
+        return format
+            .text("today.until", &[("day", &day), ("clock", &clock), ("before", &before)]);
+    }
+    format.text(
+        "today.until_days",
+        &[
+            ("from", &format.date(view.span.first.date)),
+            ("day", &format.date(view.span.last.date)),
+            ("clock", &clock),
+            ("before_from", &format.date(view.before.first.date)),
+            ("before", &format.date(view.before.last.date)),
+        ],
+    )
+}
+
+fn at_risk_lines(desk: &Desk, newly: Option<i64>, view: View) -> Vec<Line> {
     let format = &desk.format;
     let mut lines = vec![Line {
         text: format.text("today.all_at_risk", &[]),
@@ -185,7 +296,7 @@ fn at_risk_lines(desk: &Desk, newly: Option<i64>) -> Vec<Line> {
     }];
     if let Some(newly) = newly {
         lines.push(Line {
-            text: format.text("today.newly_at_risk", &[]),
+            text: format.text("today.newly_at_risk", &[("n", &view.lately().to_string())]),
             href: String::new(),
             value: format.capped(newly, CAP),
         });
@@ -199,6 +310,7 @@ impl Screen for TodayPage {
     fn samples() -> Vec<Self> {
         let text = |s: &str| s.to_owned();
         let full = Self {
+            periods: vec![Period { current: true, ..Period::default() }, Period::default()],
             until: text("Tuesday"),
             recap: Html::escaped("GMV"),
             figures: vec![

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::Loaded;
+use super::{Compared, View};
 use crate::http::pages::chart::coordinate;
 use crate::http::pages::format::{Format, UNKNOWN};
 use crate::http::pages::html::Html;
 use crate::http::pages::words;
-use crate::reports::today::{Moved, Totals};
+use crate::reports::today::Moved;
 
 #[derive(Debug, Default, Serialize)]
 pub struct MovedRow {
@@ -23,24 +23,24 @@ pub struct MovedRow {
 }
 
 /// The sentence that the page opens with.
-pub fn recap(
-    format: &Format,
-    now: Totals,
-    before: Totals,
-    moved: Option<&Moved>,
-    weekday: &str,
-) -> Html {
+pub fn recap(format: &Format, compared: &Compared, moved: Option<&Moved>, view: View) -> Html {
+    let (now, before) = (compared.now, compared.before);
     let gmv = format.money_in_text(now.gmv);
     let change = now.gmv - before.gmv;
     let by = format.money_in_text(change.abs());
     let key = match (now.gmv, before.gmv, change) {
-        (0, 0, _) => "recap.none",
-        (_, 0, _) => "recap.first",
-        (_, _, 0) => "recap.same",
-        (_, _, 1..) => "recap.above",
-        _ => "recap.below",
+        (0, 0, _) => "none",
+        (_, 0, _) => "first",
+        (_, _, 0) => "same",
+        (_, _, 1..) => "above",
+        _ => "below",
     };
-    let mut html = format.html(key, &[("gmv", &gmv), ("by", &by), ("day", weekday)]);
+    let weekday = format.weekday(view.before.last.date).to_owned();
+    let (key, against) = match view.days {
+        1 => (format!("recap.{key}"), ("day", weekday)),
+        n => (format!("recap_days.{key}"), ("n", n.to_string())),
+    };
+    let mut html = format.html(&key, &[("gmv", &gmv), ("by", &by), (against.0, &against.1)]);
     let Some(moved) = moved.filter(|_| change != 0) else { return html };
     let mut gains = Vec::new();
     let mut losses = Vec::new();
@@ -76,8 +76,8 @@ fn unbroken(text: &str) -> String {
     text.replace('+', "+\u{2060}").replace('−', "−\u{2060}")
 }
 
-pub fn moved_rows(format: &Format, loaded: &Loaded, moved: &Moved) -> Vec<MovedRow> {
-    let (now, then) = (loaded.today, loaded.before);
+pub fn moved_rows(format: &Format, compared: &Compared, moved: &Moved) -> Vec<MovedRow> {
+    let (now, then) = (compared.now, compared.before);
     let widest = [moved.visitors, moved.conversion, moved.order_value]
         .iter()
         .map(|part| part.abs())
@@ -127,8 +127,8 @@ pub fn moved_rows(format: &Format, loaded: &Loaded, moved: &Moved) -> Vec<MovedR
     ]
 }
 
-pub fn moved_total(format: &Format, loaded: &Loaded) -> MovedRow {
-    let (now, then) = (loaded.today.gmv, loaded.before.gmv);
+pub fn moved_total(format: &Format, compared: &Compared) -> MovedRow {
+    let (now, then) = (compared.now.gmv, compared.before.gmv);
     MovedRow {
         name: format.text("figure.gmv", &[]),
         definition: format.text("figure.gmv_is", &[]),
