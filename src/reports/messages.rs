@@ -75,32 +75,50 @@ pub struct Wanted {
     pub limit: i64,
 }
 
-/// A page of a store's messages, newest first. Of one status: by `scheduled_at`, latest first, as its index has them.
+/// A page of a store's messages, newest first; of one status or one rule, by `scheduled_at`, latest first.
 pub fn list(conn: &mut Conn, store: StoreId, wanted: &Wanted) -> QueryResult<Vec<Message>> {
+    match (&wanted.status, wanted.rule) {
+        (None, None) => {
+            let mut which = format!("m.store_id = {}", store.0);
+            if let Some((_, id)) = wanted.after {
+                which += &format!(" AND m.id < {id}");
+            }
+            let order = "ORDER BY m.id DESC";
+            which += &format!(" {order} LIMIT {}", wanted.limit);
+            diesel::sql_query(select(&which, order)).load(conn)
+        }
+        (Some(status), rule) => latest(conn, store, status, rule, wanted),
+        // The index has a rule's messages status by status: what is latest of each is latest of all.
+        (None, rule) => {
+            let mut all = Vec::new();
+            for status in super::outbox::STATUSES {
+                all.extend(latest(conn, store, status, rule, wanted)?);
+            }
+            all.sort_by_key(|message| std::cmp::Reverse((message.scheduled_at, message.id)));
+            all.truncate(usize::try_from(wanted.limit).unwrap_or(0));
+            Ok(all)
+        }
+    }
+}
+
+fn latest(
+    conn: &mut Conn,
+    store: StoreId,
+    status: &str,
+    rule: Option<RuleId>,
+    wanted: &Wanted,
+) -> QueryResult<Vec<Message>> {
     // Numbers of our own stand in the text; words from outside are bound.
-    let mut which = format!("m.store_id = {}", store.0);
-    if wanted.status.is_some() {
-        which += " AND m.status = $1";
+    let mut which = format!("m.store_id = {} AND m.status = $1", store.0);
+    if let Some(RuleId(rule)) = rule {
+        which += &format!(" AND m.rule_id = {rule}");
     }
-    if let Some(rule) = wanted.rule {
-        which += &format!(" AND m.rule_id = {}", rule.0);
-    }
-    let by_time = wanted.status.is_some();
     if let Some((at, id)) = wanted.after {
-        which += &if by_time {
-            format!(" AND m.scheduled_at <= {at} AND (m.scheduled_at < {at} OR m.id < {id})")
-        } else {
-            format!(" AND m.id < {id}")
-        };
+        which += &format!(" AND m.scheduled_at <= {at} AND (m.scheduled_at < {at} OR m.id < {id})");
     }
-    let order =
-        if by_time { "ORDER BY m.scheduled_at DESC, m.id DESC" } else { "ORDER BY m.id DESC" };
+    let order = "ORDER BY m.scheduled_at DESC, m.id DESC";
     which += &format!(" {order} LIMIT {}", wanted.limit);
-    let mut query = diesel::sql_query(select(&which, order)).into_boxed();
-    if let Some(status) = &wanted.status {
-        query = query.bind::<Text, _>(status);
-    }
-    query.load(conn)
+    diesel::sql_query(select(&which, order)).bind::<Text, _>(status).load(conn)
 }
 
 /// What is still to go comes soonest first, what is over newest first.

@@ -73,7 +73,7 @@ impl Item {
     }
 }
 
-/// Newest first; of one status, by the time they are scheduled for, latest first.
+/// Newest first; of one status or one rule, by the time they are scheduled for, latest first.
 pub async fn list(
     key: ApiKey,
     app: Data<App>,

@@ -19,6 +19,8 @@ use crate::http::api::openapi;
 pub struct ApiDocsPage {
     pub intro: Vec<Html>,
     pub keys: Vec<Field>,
+    /// What any call of the management API may be answered with.
+    pub always: Vec<Field>,
     pub groups: Vec<Group>,
     pub shapes: Vec<Shape>,
 }
@@ -95,6 +97,18 @@ impl ApiDocsPage {
                     ..Field::default()
                 })
                 .collect(),
+            always: ALWAYS
+                .iter()
+                .map(|(status, name)| {
+                    let answer = &document["components"]["responses"][name];
+                    Field {
+                        name: (*status).to_owned(),
+                        kind: reader.content(answer),
+                        text: prose(text(&answer["description"])),
+                        required: false,
+                    }
+                })
+                .collect(),
             groups: list(&document["tags"])
                 .map(|tag| Group {
                     name: text(&tag["name"]).to_owned(),
@@ -102,7 +116,7 @@ impl ApiDocsPage {
                     operations: reader.operations(&tag["name"]),
                 })
                 .collect(),
-            shapes: members(&document["components"]["schemas"])
+            shapes: in_order("\"schemas\"", members(&document["components"]["schemas"]))
                 .map(|(name, schema)| Shape {
                     name: name.clone(),
                     text: prose(text(&schema["description"])),
@@ -111,12 +125,16 @@ impl ApiDocsPage {
                     } else {
                         Html::default()
                     },
-                    fields: reader.fields(schema),
+                    fields: reader.fields(name, schema),
                 })
                 .collect(),
         }
     }
 }
+
+/// Said once, not at every call.
+const ALWAYS: [(&str, &str); 3] =
+    [("401", "Unauthorized"), ("403", "Forbidden"), ("503", "Unavailable")];
 
 /// Reads the description; follows its references.
 struct Reader<'a> {
@@ -126,7 +144,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn operations(&self, tag: &Value) -> Vec<Operation> {
         let mut operations = Vec::new();
-        for (path, item) in members(&self.document["paths"]) {
+        for (path, item) in in_order("\"paths\"", members(&self.document["paths"])) {
             for (method, operation) in members(item) {
                 if list(&operation["tags"]).any(|of| of == tag) {
                     operations.push(self.operation(path, method, operation));
@@ -161,6 +179,10 @@ impl<'a> Reader<'a> {
                 ..Field::default()
             }),
             answers: members(&operation["responses"])
+                .filter(|(_, answer)| {
+                    let is_always = |name| text(&answer["$ref"]).ends_with(&format!("/{name}"));
+                    !ALWAYS.iter().any(|(_, name)| is_always(*name))
+                })
                 .map(|(status, answer)| {
                     let answer = self.resolved(answer);
                     Field {
@@ -180,9 +202,9 @@ impl<'a> Reader<'a> {
         form.map_or(Html::default(), |(_, form)| self.kind(&form["schema"]))
     }
 
-    fn fields(&self, schema: &Value) -> Vec<Field> {
+    fn fields(&self, shape: &str, schema: &Value) -> Vec<Field> {
         let required: Vec<&Value> = list(&schema["required"]).collect();
-        members(&schema["properties"])
+        in_order(&format!("\n      \"{shape}\": {{"), members(&schema["properties"]))
             .map(|(name, member)| Field {
                 name: name.clone(),
                 kind: self.kind(member),
@@ -260,6 +282,19 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
+/// As the description has them, not by the alphabet, which is how a JSON object is read: by where each name is first
+/// written after `from`.
+fn in_order<'v>(
+    from: &str,
+    members: impl Iterator<Item = (&'v String, &'v Value)>,
+) -> impl Iterator<Item = (&'v String, &'v Value)> {
+    let text = openapi::TEXT;
+    let rest = &text[text.find(from).unwrap_or(0)..];
+    let mut members: Vec<_> = members.collect();
+    members.sort_by_key(|(name, _)| rest.find(&format!("\"{name}\":")));
+    members.into_iter()
+}
+
 fn joined(parts: impl Iterator<Item = Html>, between: &str) -> Html {
     Html(parts.map(|part| part.0).collect::<Vec<_>>().join(between))
 }
@@ -301,6 +336,9 @@ mod tests {
         let described: usize =
             members(&document["paths"]).map(|(_, item)| members(item).count()).sum();
         assert_eq!(operations, described);
+        assert_eq!(page.groups[0].operations[0].path, "/api/v1/customers", "in the order written");
+        let customer = page.shapes.iter().find(|shape| shape.name == "Customer").unwrap();
+        assert_eq!(customer.fields[0].name, "id");
         let all = serde_json::to_string(&page).unwrap();
         for link in all.split("href=\\\"#").skip(1) {
             let to = link.split('\\').next().unwrap();
