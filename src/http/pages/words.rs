@@ -8,6 +8,7 @@ use super::html::Html;
 use crate::primitives::{Delay, Timestamp};
 use crate::reports::at_risk;
 use crate::rules::{Rule, StopOn, TriggerKind};
+use crate::stores::Cap;
 
 /// A shape, a colour and the word.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -134,8 +135,40 @@ pub struct Pair {
 pub fn facts(format: &Format, raw: &str) -> Vec<Pair> {
     let Ok(Value::Object(map)) = serde_json::from_str::<Value>(raw) else { return Vec::new() };
     map.iter()
-        .map(|(name, value)| Pair { name: known(format, "fact", name), value: fact(format, value) })
+        .map(|(name, value)| Pair {
+            name: fact_name(format, name),
+            value: told(format, name, value),
+        })
         .collect()
+}
+
+/// An audience's facts are fields, and have their names.
+fn fact_name(format: &Format, name: &str) -> String {
+    let group = if format.words.has(&format!("fact.{name}")) { "fact" } else { "field" };
+    known(format, group, name)
+}
+
+/// A fact's value; what is a word of ours, or a setting's text form, is written as the page writes it elsewhere.
+fn told(format: &Format, name: &str, value: &Value) -> String {
+    let Value::String(text) = value else { return fact(format, value) };
+    let in_words = match name {
+        "consent" => Some(known(format, "consent", text)),
+        "asked_for" => Some(known(format, "consent_mode", text)),
+        "segment" => Some(known(format, "segment", text)),
+        "rule_status" => Some(known(format, "outcome", text)),
+        "cap" => text.parse().ok().map(|cap| self::cap(format, cap)),
+        "min_gap" | "at_most_every" | "useful_for" => {
+            text.parse().ok().map(|span| delay(format, span))
+        }
+        _ => None,
+    };
+    in_words.unwrap_or_else(|| fact(format, value))
+}
+
+/// "2 marketing messages in 7 days"
+pub fn cap(format: &Format, cap: Cap) -> String {
+    let span = delay(format, cap.within);
+    format.text("guard.cap_is", &[("n", &cap.messages.to_string()), ("span", &span)])
 }
 
 fn fact(format: &Format, value: &Value) -> String {
@@ -372,6 +405,21 @@ mod tests {
         assert!(reason(&en, "deferred", Some("cap"), facts).ends_with("Thu 10:00."));
         let shown = super::facts(&en, facts);
         assert!(shown.iter().any(|pair| pair.value == "Thu 10:00"), "{shown:?}");
+    }
+
+    #[test]
+    fn settings_among_the_facts_read_as_words() {
+        for (lang, expected) in [
+            (Lang::En, ["2 marketing messages in 7 days", "not asked", "3 days"]),
+            (Lang::Zh, ["7 天内最多 2 封营销邮件", "未询问", "3 天"]),
+        ] {
+            let facts = r#"{"cap":"2 per 7d","consent":"none","min_gap":"3d","orders_count":2}"#;
+            let shown = super::facts(&format(lang, "CNY"), facts);
+            let told: Vec<&str> = shown.iter().map(|pair| pair.value.as_str()).collect();
+            assert_eq!(told[..3], expected, "{shown:?}");
+        }
+        let en = format(Lang::En, "CNY");
+        assert_eq!(super::facts(&en, r#"{"carts_count":1}"#)[0].name, "carts", "a field's name");
     }
 
     #[test]

@@ -65,16 +65,7 @@ pub fn guards(format: &Format, store: &Store, loaded: &Loaded) -> Vec<Guard> {
         rule.at_most_every.map_or(none.clone(), |every| words::delay(format, every)),
         &["recently_enrolled", "already_enrolled"],
     );
-    add(
-        "cap",
-        of_store(sending.cap.map(|cap| {
-            format.text(
-                "guard.cap_is",
-                &[("n", &cap.messages.to_string()), ("span", &words::delay(format, cap.within))],
-            )
-        })),
-        &["cap"],
-    );
+    add("cap", of_store(sending.cap.map(|cap| words::cap(format, cap))), &["cap"]);
     add("min_gap", of_store(sending.min_gap.map(|gap| words::delay(format, gap))), &["min_gap"]);
     add(
         "quiet_hours",
