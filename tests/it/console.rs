@@ -16,6 +16,7 @@ use homing::journal::{
     Writer,
 };
 use homing::primitives::{Clock, CustomerId, Delay, StoreId, Timestamp, UserId};
+use homing::reports::today::{self as report, PERIODS};
 use homing::stores;
 use homing::users::{self, PasswordHash, Role, User};
 
@@ -266,6 +267,9 @@ on_both_backends! {
             operator.language = language;
             let paths = [
                 "/".to_owned(),
+                "/?days=7".to_owned(),
+                "/?days=90".to_owned(),
+                "/?days=-1".to_owned(),
                 "/at-risk".to_owned(),
                 "/at-risk?segment=at_risk&segment=cant_lose_them&min_spent=12.50".to_owned(),
                 "/at-risk?min_spent=much".to_owned(),
@@ -300,6 +304,30 @@ on_both_backends! {
                 }
             }
         }
+    }
+
+    async fn the_days_of_a_span_add_up_to_its_figures(test: TestDb) {
+        let console = Console::open(&test, test.clock()).await;
+        let now = test.now;
+        let done: Result<_, DbError> = console.app.db.read_here(|conn| {
+            let store = stores::store::find(conn, STORE)?;
+            for days in PERIODS {
+                let (span, before) = report::spans(now, &store.timezone, days);
+                for span in [span, before] {
+                    let totals = report::totals(conn, &store, span.start(), span.until())?;
+                    let by_day = report::gmv_by_day(conn, &store, span)?;
+                    assert_eq!(by_day.len() as i64, days);
+                    assert_eq!(by_day.iter().sum::<i64>(), totals.gmv, "{days} days from {}", span.first.date);
+                    assert!(days < 30 || totals.gmv > 0, "{days} days hold orders");
+                }
+            }
+            Ok(())
+        });
+        done.expect("figures");
+        let mut operator = console.signed_in("operator@lakeside.example").await;
+        let page = operator.get("/?days=30").await.body;
+        assert!(page.contains("<h1>Last 30 days</h1>") && page.contains("the 30 days before"), "{page}");
+        assert!(page.contains("href=\"/?days=30\" aria-current") || page.contains("days=30\" aria-current"), "{page}");
     }
 
     async fn every_link_on_a_page_leads_somewhere(test: TestDb) {

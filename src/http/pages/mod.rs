@@ -37,7 +37,7 @@ use actix_web::{HttpResponse, web};
 use diesel::QueryResult;
 
 use crate::config::Config;
-use crate::db::Conn;
+use crate::db::{Conn, Db};
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::reports;
 use crate::reports::outbox::Reconciliation;
@@ -81,35 +81,44 @@ impl Sums {
     /// By rule id, what was sent in the `span` before `now`, and what followed within a week.
     fn went_out(
         &self,
+        db: &Db,
         conn: &mut Conn,
         store: &Store,
         now: Timestamp,
         span: Delay,
     ) -> QueryResult<HashMap<i64, WentOut>> {
-        let find = || reports::today::went_out(conn, store, now.minus(span), WEEK);
-        self.went_out.get((store.id, span), find)
+        let (key, store) = ((store.id, span), store.clone());
+        let since = now.minus(span);
+        let find = move |conn: &mut Conn| reports::today::went_out(conn, &store, since, WEEK);
+        self.went_out.get(key, db, conn, find)
     }
 
     /// What the store's rules decided in the `span` before `now`.
     fn outcomes(
         &self,
+        db: &Db,
         conn: &mut Conn,
         store: &Store,
         now: Timestamp,
         span: Delay,
     ) -> QueryResult<Vec<Outcome>> {
-        let find = || reports::rules::outcomes(conn, store, now.minus(span));
-        self.outcomes.get((store.id, span), find)
+        let (key, store) = ((store.id, span), store.clone());
+        let since = now.minus(span);
+        let find = move |conn: &mut Conn| reports::rules::outcomes(conn, &store, since);
+        self.outcomes.get(key, db, conn, find)
     }
 
     fn reconciliation(
         &self,
+        db: &Db,
         conn: &mut Conn,
         store: &Store,
         now: Timestamp,
     ) -> QueryResult<Reconciliation> {
-        let find = || reports::outbox::reconciliation(conn, store, now.minus(WEEK));
-        self.reconciliation.get(store.id, find)
+        let (key, store) = (store.id, store.clone());
+        let since = now.minus(WEEK);
+        let find = move |conn: &mut Conn| reports::outbox::reconciliation(conn, &store, since);
+        self.reconciliation.get(key, db, conn, find)
     }
 }
 

@@ -116,9 +116,10 @@ pub async fn list(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
     let rule_key = query.rule.clone().filter(|key| !key.is_empty());
     let (store, now) = (desk.store.clone(), desk.now);
     let (in_doubt, pages) = (desk.alarms.in_doubt, desk.pages.clone());
+    let db = desk.app.db.clone();
     let (status, line, sizes, rows, names, rule_id) = desk
         .read(move |conn| {
-            let line = pages.sums.reconciliation(conn, &store, now)?;
+            let line = pages.sums.reconciliation(&db, conn, &store, now)?;
             let mut sizes = [0; 6];
             for (place, status) in STATUSES.iter().enumerate() {
                 sizes[place] = report::size(conn, &store, status)?;

@@ -40,11 +40,12 @@ pub struct ListRow {
 
 pub async fn list(desk: Desk) -> Result<HttpResponse, PageError> {
     let (store, now, pages) = (desk.store.clone(), desk.now, desk.pages.clone());
+    let db = desk.app.db.clone();
     let (rules, outcomes, went_out) = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
-            let outcomes = pages.sums.outcomes(conn, &store, now, LATELY)?;
-            let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
+            let outcomes = pages.sums.outcomes(&db, conn, &store, now, LATELY)?;
+            let went_out = pages.sums.went_out(&db, conn, &store, now, LATELY)?;
             Ok::<_, DbError>((rules, outcomes, went_out))
         })
         .await?;

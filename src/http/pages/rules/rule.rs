@@ -110,17 +110,17 @@ pub async fn page(
     query: web::Query<Query>,
 ) -> Result<HttpResponse, PageError> {
     let (store, now, key) = (desk.store.clone(), desk.now, path.into_inner());
-    let pages = desk.pages.clone();
+    let (pages, db) = (desk.pages.clone(), desk.app.db.clone());
     let loaded = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
             let Some(rule) = rules.into_iter().find(|rule| rule.key == key) else {
                 return Ok::<_, DbError>(None);
             };
-            let went_out = pages.sums.went_out(conn, &store, now, LATELY)?;
+            let went_out = pages.sums.went_out(&db, conn, &store, now, LATELY)?;
             Ok(Some(Loaded {
                 outcomes: {
-                    let mut outcomes = pages.sums.outcomes(conn, &store, now, LATELY)?;
+                    let mut outcomes = pages.sums.outcomes(&db, conn, &store, now, LATELY)?;
                     outcomes.retain(|outcome| outcome.rule_id == rule.id.0);
                     outcomes
                 },

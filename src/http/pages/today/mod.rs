@@ -25,7 +25,7 @@ use super::format::Format;
 use super::html::Html;
 use super::render::Screen;
 use super::shell::Room;
-use crate::db::{Conn, DbError};
+use crate::db::{Conn, Db, DbError};
 use crate::primitives::{Delay, Timestamp};
 use crate::reports::outbox::Reconciliation;
 use crate::reports::rules::RuleName;
@@ -156,15 +156,21 @@ pub async fn page(desk: Desk, query: web::Query<Query>) -> Result<HttpResponse, 
     let days = PERIODS.into_iter().find(|days| asked == Some(*days)).unwrap_or(1);
     let (span, before) = report::spans(desk.now, &desk.store.timezone, days);
     let view = View { days, now: desk.now, span, before };
-    let (store, pages) = (desk.store.clone(), desk.pages.clone());
-    let loaded = desk.read(move |conn| load(conn, &store, view, &pages)).await?;
+    let (store, pages, db) = (desk.store.clone(), desk.pages.clone(), desk.app.db.clone());
+    let loaded = desk.read(move |conn| load(&db, conn, &store, view, &pages)).await?;
     for (date, totals) in &loaded.missing {
         desk.pages.days.put(desk.store.id, *date, *totals, desk.now);
     }
     desk.page(Room::Today, &build(&desk, &loaded, view))
 }
 
-fn load(conn: &mut Conn, store: &Store, view: View, pages: &Pages) -> Result<Loaded, DbError> {
+fn load(
+    db: &Db,
+    conn: &mut Conn,
+    store: &Store,
+    view: View,
+    pages: &Pages,
+) -> Result<Loaded, DbError> {
     let (now, today) = (view.now, view.span.last);
     let mut days = Vec::new();
     let mut missing = Vec::new();
@@ -188,13 +194,18 @@ fn load(conn: &mut Conn, store: &Store, view: View, pages: &Pages) -> Result<Loa
         // A single day is as of this moment; of many days a minute is nothing, and they cost more.
         compared: match view.days {
             1 => compare(conn, store, view)?,
-            days => pages.sums.spans.get((store.id, days), || compare(conn, store, view))?,
+            days => {
+                let key = (store.id, days);
+                let store = store.clone();
+                let find = move |conn: &mut Conn| compare(conn, &store, view);
+                pages.sums.spans.get(key, db, conn, find)?
+            }
         },
         days,
         missing,
         names: reports::rules::names(conn, store)?,
-        went_out: pages.sums.went_out(conn, store, now, lately)?,
-        line: pages.sums.reconciliation(conn, store, now)?,
+        went_out: pages.sums.went_out(db, conn, store, now, lately)?,
+        line: pages.sums.reconciliation(db, conn, store, now)?,
         due: report::due(conn, store, today)?,
         newly: report::newly_at_risk(conn, store, now.minus(lately))?,
     })
