@@ -9,7 +9,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use homing::scoring::models::{Amounts, GammaGamma, Histories, History, Model};
 use jiff::civil::Date;
 
-/// The sample's customers until the end of September 1997, with the sum of their ln(gap) and the means of their amounts.
+/// The sample's customers until the end of September 1997, with the sum of their ln(gap) and the means of their
+/// amounts.
 fn cdnow() -> (Vec<History>, f64, Vec<(u32, f64)>) {
     let mut by_customer: BTreeMap<u32, BTreeMap<Date, f64>> = BTreeMap::new();
     let mut reader = csv::Reader::from_path("tests/data/cdnow_sample_log.csv").unwrap();

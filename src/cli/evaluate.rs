@@ -19,13 +19,14 @@ pub enum EvaluateCommand {
 
 #[derive(Args)]
 pub struct Customers {
-    /// A CSV file with the columns x (repeat orders), t_x (age at the last one), T (age now) and t (the time ahead to look at), in one
-    /// unit of time; `-` reads standard input. Further columns are kept.
+    /// A CSV file with the columns x (repeat orders), t_x (age at the last one), T (age now) and t (the time ahead
+    /// to look at), in one unit of time; `-` reads standard input. Further columns are kept.
     file: PathBuf,
     /// nbd, bg_nbd, mbg_nbd, pareto_nbd, bg_cnbd_k or mbg_cnbd_k.
     #[arg(long)]
     model: Model,
-    /// As in the papers, such as r=0.243,alpha=4.414,a=0.793,b=2.426; r, alpha, s, beta for pareto_nbd; k besides for *_cnbd_k.
+    /// As in the papers, such as r=0.243,alpha=4.414,a=0.793,b=2.426; r, alpha, s, beta for pareto_nbd; k besides
+    /// for *_cnbd_k.
     #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', required = true, value_parser = named)]
     params: Vec<(String, f64)>,
 }
@@ -42,20 +43,20 @@ pub fn run(command: &EvaluateCommand) -> Result<(), CliError> {
         CliError::usage(error)
             .hint("give each parameter once, such as --params r=0.243,alpha=4.414")
     })?;
-    let input: Box<dyn Read> =
-        if args.file == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(File::open(&args.file).map_err(|error| {
-                CliError::usage_text(format!("{}: {error}", args.file.display()))
-            })?)
-        };
+    let is_stdin = args.file == Path::new("-");
+    let name = if is_stdin { "standard input".to_owned() } else { args.file.display().to_string() };
+    let input: Box<dyn Read> = if is_stdin {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(&args.file);
+        Box::new(file.map_err(|error| CliError::usage_text(format!("{name}: {error}")))?)
+    };
     match score_rows(&params, input, io::stdout().lock()) {
         Ok(()) => Ok(()),
         // Whoever reads has read enough.
         Err(RowsError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(RowsError::Output(error)) => Err(error.into()),
-        Err(error) => Err(CliError::usage_text(format!("{}: {error}", args.file.display()))
+        Err(error) => Err(CliError::usage_text(format!("{name}: {error}"))
             .hint("the columns are x, t_x, T and t: whole repeat orders, and times with 0 <= t_x <= T and t >= 0")),
     }
 }
@@ -77,8 +78,8 @@ enum RowsError {
 
 const COLUMNS: [&str; 4] = ["x", "t_x", "T", "t"];
 
-/// Copies each row with `p_alive` and `expected` behind it. Numbers are written with all the digits they have: read again,
-/// they are the same.
+/// Copies each row with `p_alive` and `expected` behind it. Numbers are written with all the digits they have: read
+/// again, they are the same.
 fn score_rows(params: &Params, input: impl Read, output: impl Write) -> Result<(), RowsError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
     let mut heads = reader.headers().map_err(RowsError::Csv)?.clone();

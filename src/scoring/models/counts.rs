@@ -44,8 +44,8 @@ pub struct ImpossibleHistory {
     pub age: f64,
 }
 
-/// A shop's histories, ready to be fitted to: sorted by x, each kind once with its number of customers, and each time once,
-/// so that a model takes a logarithm per distinct time and a gamma function per distinct x.
+/// A shop's histories, ready to be fitted to: sorted by x, each kind once with its number of customers, and each
+/// time once, so that a model takes a logarithm per distinct time and a gamma function per distinct x.
 #[derive(Debug, Clone)]
 pub struct Histories {
     /// All t_x and T, ascending.
@@ -106,8 +106,9 @@ impl Histories {
         Ok(Self::of_rows(times, xs, rows, None))
     }
 
-    /// The sum of ln(gap) over all gaps between orders of all customers, in the unit of the histories. Needed to compare
-    /// regularities k ([`super::geometric`]): a gap of 0 has no logarithm, so orders of one day must be one.
+    /// The sum of ln(gap) over all gaps between orders of all customers, in the unit of the histories. Needed to
+    /// compare regularities k ([`super::geometric`]): a gap of 0 has no logarithm, so orders of one day must be
+    /// one.
     pub fn with_ln_gaps(self, sum: f64) -> Self {
         Self { ln_gaps: Some(sum), ..self }
     }

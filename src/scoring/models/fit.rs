@@ -34,7 +34,8 @@ pub(super) fn check(histories: &Histories) -> Result<(), FitError> {
     Ok(())
 }
 
-/// Lowest and highest logarithm of each parameter. Those that are times are measured by the shop's mean gap, 1 / `rate`.
+/// Lowest and highest logarithm of each parameter. Those that are times are measured by the shop's mean gap, 1 /
+/// `rate`.
 pub(super) fn bounds<const N: usize>(rate: f64, is_time: [bool; N]) -> [(f64, f64); N] {
     is_time.map(|is_time| {
         let center = if is_time { -rate.ln() } else { 0.0 };
@@ -65,8 +66,8 @@ pub(super) trait Sample: Sized {
     fn thinned(&self, step: usize) -> Self;
 }
 
-/// Climbs a likelihood: over a large sample first over a part, which costs little and ends so near the top that few steps
-/// over all are left.
+/// Climbs a likelihood: over a large sample first over a part, which costs little and ends so near the top that few
+/// steps over all are left.
 pub(super) fn from<S: Sample, const N: usize>(
     sample: &S,
     start: [f64; N],
@@ -115,8 +116,8 @@ const TOLERANCE: f64 = 1e-7;
 /// No step changes a parameter by more than a factor of e².
 const LONGEST: f64 = 2.0;
 
-/// Finds the top of `of` from `start`: Nocedal & Wright 2006, algorithm 6.1, with parameters on a bound held there while
-/// the gradient points outward.
+/// Finds the top of `of` from `start`: Nocedal & Wright 2006, algorithm 6.1, with parameters on a bound held there
+/// while the gradient points outward.
 pub(super) fn climb<const N: usize>(
     start: [f64; N],
     bounds: [(f64, f64); N],

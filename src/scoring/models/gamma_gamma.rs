@@ -1,9 +1,9 @@
 //! Gamma-Gamma: what a customer's orders are worth on average.
 //!
-//! Fader & Hardie 2013, "The gamma-gamma model of monetary value". A customer's amounts are Gamma(p, ν) about a mean of
-//! their own, and ν ~ Gamma(q, v) over customers; amounts do not depend on how often one orders. It needs (n, z̄): how
-//! many orders, and their mean amount. Which orders these are is the caller's convention: all of them (n = x + 1)
-//! here in Homing, repeat orders only (n = x) in the papers. Money is a number in currency units.
+//! Fader & Hardie 2013, "The gamma-gamma model of monetary value". A customer's amounts are Gamma(p, ν) about a
+//! mean of their own, and ν ~ Gamma(q, v) over customers; amounts do not depend on how often one orders. It needs
+//! (n, z̄): how many orders, and their mean amount. Which orders these are is the caller's convention: all of them
+//! (n = x + 1) here in Homing, repeat orders only (n = x) in the papers. Money is a number in currency units.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ struct Row {
 }
 
 impl Amounts {
-    /// From (n, mean amount) of each customer. Those without an order, and those whose orders came to nothing or less, tell of no
-    /// amount and are left out.
+    /// From (n, mean amount) of each customer. Those without an order, and those whose orders came to nothing or
+    /// less, tell of no amount and are left out.
     pub fn new(customers: impl IntoIterator<Item = (u32, f64)>) -> Self {
         let tells = |(n, mean): &(u32, f64)| *n > 0 && *mean > 0.0 && mean.is_finite();
         let mut customers: Vec<(u32, f64)> = customers.into_iter().filter(tells).collect();
@@ -72,7 +72,7 @@ impl Sample for Amounts {
 }
 
 impl GammaGamma {
-    /// E[mean amount | n, z̄] = p (v + n z̄) / (p n + q − 1): eq. (5) of the note, which lies between the customer's own mean and the
+    /// E[mean amount | n, z̄] = p (v + n z̄) / (p n + q − 1), which lies between the customer's own mean and the
     /// shop's, p v / (q − 1), the nearer to the own the more orders there are. n = 0 gives the shop's mean, and
     /// `None` means that there is none: with q ≤ 1 the shop's tail is so long that its mean is infinite.
     ///
@@ -89,7 +89,7 @@ impl GammaGamma {
         (weight > 0.0).then(|| self.p * (self.v + n * mean) / weight)
     }
 
-    /// ln L and its derivatives by ln p, ln q and ln v: eq. (1a) of the note.
+    /// ln L and its derivatives by ln p, ln q and ln v, of the mean amounts themselves.
     pub fn log_likelihood(&self, amounts: &Amounts) -> (f64, [f64; 3]) {
         let Self { p, q, v } = *self;
         let by_n: Vec<[f64; 3]> = amounts

@@ -28,8 +28,8 @@ pub struct Geometric<const AT_ONCE: bool> {
     pub k: u8,
 }
 
-/// One customer's future, if still alive: λ ~ Gamma(`shape`, `rate`) if no stage was passed since the last order, and p ~
-/// Beta(`a`, `stayed`).
+/// One customer's future, if still alive: λ ~ Gamma(`shape`, `rate`) if no stage was passed since the last order,
+/// and p ~ Beta(`a`, `stayed`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
     pub p_alive: f64,
@@ -51,8 +51,9 @@ impl<const AT_ONCE: bool> Geometric<AT_ONCE> {
         if AT_ONCE { x } else { x - 1.0 }
     }
 
-    /// P(alive) and what it means for the future: BG/NBD eq. (A.2) of Fader, Hardie & Lee 2008, "Computing P(alive) using
-    /// the BG/NBD model", with the stages of Reutterer et al., eq. (9).
+    /// P(alive) = 1 / (1 + a/(b+x−1) · ((α+T)/(α+t_x))^(r+kx) / Q) and what goes with it, where Q = Σ (r+kx)_j/j!
+    /// ((T−t_x)/(α+T))ʲ over j < k: fewer than k stages since the last order. With x for x − 1 in MBG. For k = 1,
+    /// where Q = 1, it is that of Fader, Hardie & Lee 2008, "Computing P(alive) using the BG/NBD model".
     pub fn outlook(&self, history: &History) -> Outlook {
         let Self { r, alpha, a, b, k } = *self;
         let x = f64::from(history.x);
@@ -72,8 +73,8 @@ impl<const AT_ONCE: bool> Geometric<AT_ONCE> {
         Outlook { p_alive, shape, rate, a, stayed: b + before + 1.0, k, passed }
     }
 
-    /// ln L and its derivatives by ln r, ln α, ln a and ln b, over all customers: Fader, Hardie & Lee 2005, eq. (6);
-    /// Reutterer et al. 2021, eq. (6), for k > 1 with the histories' gaps, where they are known.
+    /// ln L and its derivatives by ln r, ln α, ln a and ln b, over all customers: Fader, Hardie & Lee 2005, eq. (6),
+    /// and for k > 1 its Erlang form by Reutterer et al. 2021, with the histories' gaps where they are known.
     pub fn log_likelihood(&self, histories: &Histories) -> (f64, [f64; 4]) {
         let Self { r, alpha, a, b, k } = *self;
         let ln_alpha = alpha.ln();
@@ -178,8 +179,8 @@ impl<const AT_ONCE: bool> Geometric<AT_ONCE> {
 }
 
 impl Outlook {
-    /// E[orders in (T, T+t]]: P(alive) times the sum over n of P(the nth is made), that is of P(as many stages are passed) ·
-    /// P(stayed n − 1 times) = P(stages ≥ nk − j) · B(a, b'+n−1)/B(a, b').
+    /// E[orders in (T, T+t]]: P(alive) times the sum over n of P(the nth is made), that is of P(as many stages are
+    /// passed) · P(stayed n − 1 times) = P(stages ≥ nk − j) · B(a, b'+n−1)/B(a, b').
     ///
     /// For k = 1 it equals eq. (10) of Fader, Hardie & Lee 2005, whose 2F1 is 0/0 at a = 1.
     pub fn expected(&self, t: f64) -> f64 {
@@ -188,7 +189,8 @@ impl Outlook {
         self.over_stages(|j| sums::orders(self.shape + j as f64, w, a, stayed, self.k, j))
     }
 
-    /// P(at least one order in (T+from, T+to]): still alive after `from`, and then k stages, counting from the last order.
+    /// P(at least one order in (T+from, T+to]): still alive after `from`, and then k stages, counting from the last
+    /// order.
     pub fn p_order_between(&self, from: f64, to: f64) -> f64 {
         let (w, window) = (from / self.rate, (to - from) / self.rate);
         let (a, stayed) = (self.a, self.stayed);

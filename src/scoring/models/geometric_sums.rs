@@ -1,8 +1,8 @@
 //! The sums over future orders of those who may leave after each.
 //!
 //! Stages in the time ahead are negative binomial: P(M = m) = (R)_m/m! · zᵐ (1−z)ᴿ, z = w/(1+w), w = t/(α+T). Given
-//! them, all terms are positive, and are added up until the rest cannot matter. Where that would take thousands
-//! (very long horizons, very many orders), the same number is an integral over p.
+//! them, all terms are positive, and are added up until the rest cannot matter. Where that would take thousands (very
+//! long horizons, very many orders), the same number is an integral over p.
 
 use super::nbd::p_any;
 use super::quadrature::{self, Course};
@@ -14,41 +14,96 @@ const FEW: f64 = 1500.0;
 /// Regular gaps have no such integral: their sums may be longer.
 const MANY: f64 = 2e6;
 
-/// Stages ahead, one by one: P(M = m), with how much all later ones can weigh at most.
+/// A mean over the number of stages ahead, M, which are taken one by one. P(M = m) is held by a part of its logarithm
+/// and a factor, since it may begin at e⁻¹⁰⁰⁰⁰.
 struct Stages {
     shape: f64,
     z: f64,
     m: f64,
     p: f64,
+    sum: f64,
+    /// What both are yet to be multiplied by, as a logarithm.
+    scale: f64,
 }
 
 impl Stages {
     /// `None` where there would be too many.
     fn new(shape: f64, w: f64, limit: f64) -> Option<Self> {
-        let ln_none = -shape * w.ln_1p();
         let mean = shape * w;
         let spread = (mean * (1.0 + w)).sqrt();
-        (ln_none > -650.0 && mean + 6.0 * spread + 30.0 * w < limit).then(|| Self {
-            shape,
-            z: w / (1.0 + w),
-            m: 0.0,
-            p: ln_none.exp(),
-        })
+        if mean + 6.0 * spread + 30.0 * w > limit {
+            return None;
+        }
+        let ln_none = -shape * w.ln_1p();
+        let held = ln_none.max(-600.0);
+        let z = w / (1.0 + w);
+        Some(Self { shape, z, m: 0.0, p: held.exp(), sum: 0.0, scale: ln_none - held })
+    }
+
+    fn take(&mut self, value: f64) {
+        self.sum += self.p * value;
     }
 
     fn advance(&mut self) {
         self.p *= self.z * (self.shape + self.m) / (self.m + 1.0);
         self.m += 1.0;
+        if self.p > 1e200 {
+            self.p *= 1e-200;
+            self.sum *= 1e-200;
+            self.scale += 200.0 * std::f64::consts::LN_10;
+        }
     }
 
-    /// At most Σ over m' > m of P(m') (1 + m' − m).
-    fn rest(&self) -> f64 {
+    /// Whether what is left cannot matter, if it is at most `next` at m + 1 and rises by no more than one with each m.
+    fn is_done(&self, next: f64) -> bool {
         let ratio = self.z * ((self.shape + self.m) / (self.m + 1.0)).max(1.0);
-        if ratio >= 1.0 { f64::INFINITY } else { self.p * ratio / ((1.0 - ratio) * (1.0 - ratio)) }
+        // At most Σ over m' > m of P(m') (m' − m).
+        let rest = self.p * ratio / ((1.0 - ratio) * (1.0 - ratio));
+        self.p == 0.0 || (ratio < 1.0 && rest * next < 1e-17 * self.sum)
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum * self.scale.exp()
     }
 }
 
-/// E[orders] while w goes by, of someone alive with j stages passed. λ is Gamma(`shape`, 1) and p Beta(`a`, `stayed`).
+/// The orders that stages make, and the chance of staying for each.
+struct Orders {
+    a: f64,
+    stayed: f64,
+    k: usize,
+    /// Stages since the last order.
+    phase: usize,
+    made: f64,
+    /// P(stayed after all orders made).
+    stays: f64,
+    /// Σ over the orders made of P(stayed after all before).
+    expected: f64,
+}
+
+impl Orders {
+    fn new(a: f64, stayed: f64, k: u8, phase: usize) -> Self {
+        Self { a, stayed, k: usize::from(k), phase, made: 0.0, stays: 1.0, expected: 0.0 }
+    }
+
+    fn pass(&mut self) {
+        self.phase += 1;
+        if self.phase == self.k {
+            self.phase = 0;
+            self.expected += self.stays;
+            self.stays *= (self.stayed + self.made) / (self.a + self.stayed + self.made);
+            self.made += 1.0;
+        }
+    }
+
+    /// How many stages make the next order.
+    fn needed(&self) -> u32 {
+        (self.k - self.phase) as u32
+    }
+}
+
+/// E[orders] while w goes by, of someone alive with j stages passed. λ is Gamma(`shape`, 1) and p Beta(`a`,
+/// `stayed`).
 pub fn orders(shape: f64, w: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
     if w <= 0.0 {
         return 0.0;
@@ -57,23 +112,14 @@ pub fn orders(shape: f64, w: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
     let Some(mut ahead) = Stages::new(shape, w, limit) else {
         return orders_by_integral(shape, w, a, stayed, k, j);
     };
-    let mut phase = j;
-    let mut sum = 0.0;
-    // Σ over n of P(stayed n − 1 times), over the orders that so many stages would make; and its next term.
-    let (mut made, mut stays, mut times) = (0.0, 1.0, 0.0);
+    let mut orders = Orders::new(a, stayed, k, j);
     loop {
+        ahead.take(orders.expected);
+        if ahead.is_done(orders.expected + 1.0) {
+            return ahead.mean();
+        }
         ahead.advance();
-        phase += 1;
-        if phase == usize::from(k) {
-            phase = 0;
-            made += stays;
-            stays *= (stayed + times) / (a + stayed + times);
-            times += 1.0;
-        }
-        sum += ahead.p * made;
-        if ahead.p == 0.0 || ahead.rest() * (made + 1.0) < 1e-17 * sum {
-            return sum;
-        }
+        orders.pass();
     }
 }
 
@@ -82,30 +128,22 @@ pub fn any_order(shape: f64, w: f64, window: f64, a: f64, stayed: f64, k: u8, j:
     if window <= 0.0 {
         return 0.0;
     }
-    let needed = |phase: usize| u32::from(k) - phase as u32;
+    let mut orders = Orders::new(a, stayed, k, j);
     if w <= 0.0 {
-        return at_least(needed(j), shape, window);
+        return at_least(orders.needed(), shape, window);
     }
     let window = window / (1.0 + w);
     let limit = if k == 1 { FEW } else { MANY };
     let Some(mut ahead) = Stages::new(shape, w, limit) else {
         return any_order_by_integral(shape, w, window, a, stayed, k);
     };
-    let mut phase = j;
-    let mut sum = 0.0;
-    let (mut stays, mut times) = (1.0, 0.0);
     loop {
-        sum += ahead.p * stays * at_least(needed(phase), shape + ahead.m, window);
-        if ahead.p == 0.0 || ahead.rest() * stays < 1e-17 * sum {
-            return sum;
+        ahead.take(orders.stays * at_least(orders.needed(), shape + ahead.m, window));
+        if ahead.is_done(orders.stays) {
+            return ahead.mean();
         }
         ahead.advance();
-        phase += 1;
-        if phase == usize::from(k) {
-            phase = 0;
-            stays *= (stayed + times) / (a + stayed + times);
-            times += 1.0;
-        }
+        orders.pass();
     }
 }
 
@@ -114,29 +152,34 @@ fn at_least(n: u32, shape: f64, w: f64) -> f64 {
     if n == 1 {
         return p_any(shape, w);
     }
-    let mut stages = Stages { shape, z: w / (1.0 + w), m: 0.0, p: (-shape * w.ln_1p()).exp() };
-    let mut below = 0.0;
-    for _ in 0..n {
-        below += stages.p;
-        stages.advance();
-    }
+    let z = w / (1.0 + w);
+    let mut p = (-shape * w.ln_1p()).exp();
+    let mut m = 0.0;
+    let mut next = || {
+        let this = p;
+        p *= z * (shape + m) / (m + 1.0);
+        m += 1.0;
+        this
+    };
+    let below: f64 = (0..n).map(|_| next()).sum();
     if below < 0.9 {
         return 1.0 - below;
     }
+    // So rare that each term is much less than the one before.
     let mut sum = 0.0;
     loop {
-        sum += stages.p;
-        if stages.p == 0.0 || stages.rest() < 1e-17 * sum {
+        let term = next();
+        sum += term;
+        if term <= 1e-18 * sum {
             return sum;
         }
-        stages.advance();
     }
 }
 
-/// The same as [`orders`] for k = 1: ∫ (1 − (1 + pw)⁻ᴿ)/p · pᵃ⁻¹ (1−p)ᵇ⁻¹/B(a, b) dp. An order is made and survived at rate λ, and
-/// left after at rate λp, so that E[orders | λ, p] = (1 − e^(−λpt))/p.
+/// The same as [`orders`], for k = 1: ∫ (1 − (1 + pw)⁻ᴿ)/p · pᵃ⁻¹ (1−p)ᵇ⁻¹/B(a, b) dp. An order is made and
+/// survived at rate λ, and left after at rate λp, so that E[orders | λ, p] = (1 − e^(−λpt))/p.
 ///
-/// With k > 1 so far out, stages are so many that ⌊M/k⌋ is their kth part less the mean remainder: the error is
+/// With k > 1 so far out, beyond a million stages, ⌊M/k⌋ is their kth part less the mean remainder: the error is far
 /// below one order in their number.
 fn orders_by_integral(shape: f64, w: f64, a: f64, stayed: f64, k: u8, j: usize) -> f64 {
     let per_order = f64::from(k);
@@ -167,8 +210,8 @@ fn out_of_stage(ln_p: f64, ln_stay: f64, k: u8) -> f64 {
     if k == 1 { ln_p.exp() } else { -(ln_stay / f64::from(k)).exp_m1() }
 }
 
-/// The mean of exp(`log`(ln p, ln(1−p))) over p ~ Beta(a, b), taken over logit p. The function may bend where p is 1/`mean` and
-/// above, and falls with p, no faster than p does.
+/// The mean of exp(`log`(ln p, ln(1−p))) over p ~ Beta(a, b), taken over logit p. The function may bend where p is
+/// 1/`mean` and above, and falls with p, no faster than p does.
 fn over_p(a: f64, b: f64, mean: f64, log: impl Fn(f64, f64) -> f64) -> f64 {
     let norm = ln_beta(a, b);
     let whole = |u: f64| {
@@ -229,7 +272,7 @@ mod tests {
     #[test]
     fn regular_orders_so_far_out_are_counted_well_enough() {
         for k in [2, 5, 12] {
-            let (shape, w, a, b) = (2_000.0, 10.0, 0.7, 9.0);
+            let (shape, w, a, b) = (2_000.0, 10.0, 0.7, 9.0); // ln P(M = 0) is −4,796.
             let sum = orders(shape, w, a, b, k, 1);
             let integral = orders_by_integral(shape, w, a, b, k, 1);
             assert!((sum / integral - 1.0).abs() < 1e-3, "k = {k}: {sum} {integral}");

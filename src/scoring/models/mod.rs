@@ -1,12 +1,13 @@
 //! Models of the customer base: who is still a customer, and how many orders are to come. Pure.
 //!
-//! Each is fitted to a shop's [`Histories`] (x, t_x, T) and then tells, for any [`History`], P(alive), the orders to be
-//! expected in any time ahead, and the probability of at least one. On real shops none of them wins always; which
-//! to believe is decided elsewhere, by the shop's own past. A model knows no calendar, no money and no unit of
-//! time: rates and horizons are in the unit of the histories. [`gamma_gamma`] is the model of what an order is worth.
+//! Each is fitted to a shop's [`Histories`] (x, t_x, T) and then tells, for any [`History`], P(alive), the orders
+//! to be expected in any time ahead, and the probability of at least one. On real shops none of them wins always;
+//! which to believe is decided elsewhere, by the shop's own past. A model knows no calendar, no money and no unit
+//! of time: rates and horizons are in the unit of the histories. [`gamma_gamma`] is the model of what an order is
+//! worth.
 //!
-//! All numbers are formed from positive terms or in logarithms, so that they hold for two thousand orders, a hundred
-//! years, a = 1 and a horizon of a second alike; the tests hold them against fifty-digit arithmetic.
+//! All numbers are formed from positive terms or in logarithms, so that they hold for two thousand orders, a
+//! hundred years, a = 1 and a horizon of a second alike; the tests hold them against fifty-digit arithmetic.
 
 pub mod counts;
 pub mod fit;
@@ -228,7 +229,8 @@ impl Params {
         }
     }
 
-    /// What is known of one customer's future. The parts that are the same for every horizon are worked out here, once.
+    /// What is known of one customer's future. The parts that are the same for every horizon are worked out here,
+    /// once.
     pub fn outlook(&self, history: &History) -> Outlook {
         match self {
             Self::Nbd(nbd) => Outlook::Nbd(nbd.outlook(history)),

@@ -1,9 +1,9 @@
 //! Pareto/NBD: who may leave at any time.
 //!
-//! Schmittlein, Morrison & Colombo 1987, Management Science 33(1). While alive, a customer orders at rate
-//! λ ~ Gamma(r, α), and leaves for good at rate μ ~ Gamma(s, β). The formulas are those of Fader & Hardie 2005, "A note on
-//! deriving the Pareto/NBD model and related expressions", but the death between t_x and T is integrated over
-//! in logarithmic time: their difference of two 2F1 has no digits left for heavy buyers.
+//! Schmittlein, Morrison & Colombo 1987, Management Science 33(1). While alive, a customer orders at rate λ ~
+//! Gamma(r, α), and leaves for good at rate μ ~ Gamma(s, β). The formulas are those of Fader & Hardie 2005, "A note
+//! on deriving the Pareto/NBD model and related expressions", but the death between t_x and T is integrated over in
+//! logarithmic time: their difference of two 2F1 has no digits left for heavy buyers.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,8 @@ pub struct Outlook {
 const NO_DROPOUT: f64 = -27.0;
 
 impl ParetoNbd {
-    /// P(alive) = 1 / (1 + ∫ s/(β+τ) ((α+T)/(α+τ))^(r+x) ((β+T)/(β+τ))^s dτ over (t_x, T)): eq. (11) of Fader & Hardie 2005, with
-    /// eq. (13) as an integral.
+    /// P(alive) = 1 / (1 + ∫ s/(β+τ) ((α+T)/(α+τ))^(r+x) ((β+T)/(β+τ))^s dτ over (t_x, T)). The integral is over
+    /// when the customer died, if dead.
     pub fn outlook(&self, history: &History) -> Outlook {
         let Self { r, alpha, s, beta } = *self;
         let shape = r + f64::from(history.x);
@@ -56,7 +56,8 @@ impl ParetoNbd {
         Outlook { p_alive, shape, rate, s, death_rate }
     }
 
-    /// ln L and its derivatives by ln r, ln α, ln s and ln β, over all customers: Fader & Hardie 2005, eq. (9) and (10).
+    /// ln L and its derivatives by ln r, ln α, ln s and ln β, over all customers: αʳ βˢ Γ(r+x)/Γ(r) · ((α+T)^−(r+x)
+    /// (β+T)^−s + ∫ s (α+τ)^−(r+x) (β+τ)^−(s+1) dτ over (t_x, T)).
     pub fn log_likelihood(&self, histories: &Histories) -> (f64, [f64; 4]) {
         let Self { r, alpha, s, beta } = *self;
         let ln_alpha = alpha.ln();
@@ -129,8 +130,8 @@ impl ParetoNbd {
 }
 
 impl Outlook {
-    /// E[orders in (T, T+t]] = P(alive) (r+x)/(α+T) ∫ (1 + τ/(β+T))⁻ˢ dτ: Fader & Hardie 2005, eq. (41), written so that s = 1 and a
-    /// short t need no other formula.
+    /// E[orders in (T, T+t]] = P(alive) (r+x)/(α+T) ∫ (1 + τ/(β+T))⁻ˢ dτ: the note's last result, written so that s
+    /// = 1 and a short t need no other formula.
     pub fn expected(&self, t: f64) -> f64 {
         self.expected_between(0.0, t)
     }
@@ -154,7 +155,8 @@ impl Outlook {
     }
 }
 
-/// (1 + τ/α)^−p (1 + τ/β)^−q as a function of τ ≥ 0, to be integrated over y = ln(1 + τ/m), where m is the smaller of α and β.
+/// (1 + τ/α)^−p (1 + τ/β)^−q as a function of τ ≥ 0, to be integrated over y = ln(1 + τ/m), where m is the smaller
+/// of α and β.
 struct Falling {
     /// The exponent and the scale m of the factor that y makes plain.
     near: (f64, f64),

@@ -54,8 +54,8 @@ impl Course {
     }
 }
 
-/// Lays panels from `from` to `to` (either way), and calls `visit(point, weight)` for each of their points; weights are
-/// positive. `course` tells how the integrand runs at a panel's end, `visit` returns its value there times the
+/// Lays panels from `from` to `to` (either way), and calls `visit(point, weight)` for each of their points; weights
+/// are positive. `course` tells how the integrand runs at a panel's end, `visit` returns its value there times the
 /// weight. Ends early when the rest of a log-concave function cannot matter. Returns the integral.
 pub fn outward(
     from: f64,

@@ -526,3 +526,121 @@ proptest! {
         }
     }
 }
+
+/// Chance that is the same at every run (SplitMix64), and what the models draw by it.
+struct Chance(u64);
+
+impl Chance {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    /// Gamma(shape, 1): Marsaglia & Tsang 2000.
+    fn gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            return self.uniform().powf(1.0 / shape) * self.gamma(shape + 1.0);
+        }
+        let d = shape - 1.0 / 3.0;
+        loop {
+            let radius = (-2.0 * self.uniform().ln()).sqrt();
+            let normal = radius * (std::f64::consts::TAU * self.uniform()).cos();
+            let v = (1.0 + normal / (9.0 * d).sqrt()).powi(3);
+            if v > 0.0 && self.uniform().ln() < 0.5 * normal * normal + d * (1.0 - v + v.ln()) {
+                return d * v;
+            }
+        }
+    }
+
+    /// When somebody orders until `end`, living as the model says.
+    fn orders(&mut self, params: &Params, end: f64) -> Vec<f64> {
+        let (r, alpha, k, at_once, beta) = match *params {
+            Params::Nbd(Nbd { r, alpha }) => (r, alpha, 1, false, None),
+            Params::ParetoNbd(ParetoNbd { r, alpha, .. }) => (r, alpha, 1, false, None),
+            Params::BgNbd(bg) | Params::BgCnbdK(bg) => {
+                (bg.r, bg.alpha, bg.k, false, Some((bg.a, bg.b)))
+            }
+            Params::MbgNbd(bg) | Params::MbgCnbdK(bg) => {
+                (bg.r, bg.alpha, bg.k, true, Some((bg.a, bg.b)))
+            }
+        };
+        let rate = self.gamma(r) / alpha;
+        let leaves = beta.map_or(0.0, |(a, b)| {
+            let (a, b) = (self.gamma(a), self.gamma(b));
+            a / (a + b)
+        });
+        let death = match *params {
+            Params::ParetoNbd(ParetoNbd { s, beta, .. }) => self.gamma(1.0) * beta / self.gamma(s),
+            _ => f64::INFINITY,
+        };
+        let mut orders = Vec::new();
+        let mut time = 0.0;
+        if at_once && self.uniform() < leaves {
+            return orders;
+        }
+        loop {
+            time += self.gamma(f64::from(k)) / rate;
+            if time > end.min(death) {
+                return orders;
+            }
+            orders.push(time);
+            if self.uniform() < leaves {
+                return orders;
+            }
+        }
+    }
+}
+
+#[test]
+fn customers_who_live_as_a_model_says_do_what_it_predicts() {
+    let all = [
+        params("nbd", "r=0.8 alpha=8"),
+        params("bg_nbd", "r=0.8 alpha=8 a=0.8 b=2.4"),
+        params("mbg_nbd", "r=0.8 alpha=8 a=0.8 b=2.4"),
+        params("pareto_nbd", "r=0.8 alpha=8 s=0.7 beta=12"),
+        params("bg_cnbd_k", "r=0.8 alpha=4 a=0.5 b=4 k=3"),
+        params("mbg_cnbd_k", "r=0.8 alpha=4 a=0.5 b=4 k=2"),
+    ];
+    let mut chance = Chance(7);
+    for params in all {
+        for (buys_again, customers) in [(false, 6_000), (true, 6_000)] {
+            // Sums and sums of squares of what happened less what was predicted.
+            let mut errors = [(0.0, 0.0); 3];
+            let mut seen = 0;
+            while seen < customers {
+                let (age, t) = (10.0 + 30.0 * chance.uniform(), 20.0);
+                let orders = chance.orders(&params, age + t);
+                let x = orders.iter().filter(|at| **at <= age).count();
+                if (x > 0) != buys_again {
+                    continue;
+                }
+                seen += 1;
+                let t_x = if x == 0 { 0.0 } else { orders[x - 1] };
+                let outlook = params.outlook(&History { x: x as u32, t_x, age });
+                let ahead = (orders.len() - x) as f64;
+                let later = orders.iter().any(|at| *at > age + 0.5 * t);
+                let happened = [ahead, ahead.min(1.0), f64::from(u8::from(later))];
+                let predicted =
+                    [outlook.expected(t), outlook.p_order(t), outlook.p_order_between(0.5 * t, t)];
+                for i in 0..3 {
+                    let error = happened[i] - predicted[i];
+                    errors[i].0 += error;
+                    errors[i].1 += error * error;
+                }
+            }
+            for (what, (sum, squares)) in
+                ["orders", "any order", "a later order"].iter().zip(errors)
+            {
+                // Four standard errors: one run of all these in four hundred would fail, and this run is always the
+                // same.
+                assert!(
+                    sum.abs() < 4.0 * f64::sqrt(squares),
+                    "{params:?}, {what}: {sum} of {customers}"
+                );
+            }
+        }
+    }
+}
