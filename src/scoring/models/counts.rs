@@ -87,7 +87,7 @@ impl Histories {
         let xs = distinct(histories.iter().map(|(history, _)| f64::from(history.x)));
         let place = |table: &[f64], value: f64| table.partition_point(|t| *t < value) as u32;
         let mut rows: Vec<Row> = histories
-            .iter()
+            .par_iter()
             .map(|(history, customers)| Row {
                 x: place(&xs, f64::from(history.x)),
                 t_x: place(&times, history.t_x),
@@ -95,7 +95,7 @@ impl Histories {
                 customers: *customers,
             })
             .collect();
-        rows.sort_unstable_by_key(Row::key);
+        rows.par_sort_unstable_by_key(Row::key);
         rows.dedup_by(|row, kept| {
             let same = row.key() == kept.key();
             if same {
@@ -206,7 +206,7 @@ impl Row {
 /// The values, ascending, each once. They are finite and not negative, so that their bits sort as they do.
 fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut bits: Vec<u64> = values.map(|value| value.abs().to_bits()).collect();
-    bits.sort_unstable();
+    bits.par_sort_unstable();
     bits.dedup();
     bits.into_iter().map(f64::from_bits).collect()
 }

@@ -158,25 +158,25 @@ fn cdnow_is_fitted_as_published() {
     let fits = |model, params: &[f64], log_likelihood, sums: [f64; 3]| {
         assert_fit(&shop, model, params, log_likelihood, Some((39.0, sums)));
     };
-    assert_fit(&shop, Model::Nbd, &[0.38477, 12.07202], -9_763.6576, None);
+    assert_fit(&shop, Model::Nbd, &[0.38477, 12.07202], -9763.6576, None);
     let bg = [0.242_594_5, 4.413_602, 0.792_921_9, 2.425_906_4, 1.0];
-    fits(Model::BgNbd, &bg[..4], -9_582.4292, [1_917.2777, 1_653.4087, 617.0341]);
-    fits(Model::BgCnbdK, &bg, -9_582.4292, [1_917.2777, 1_653.4087, 617.0341]);
+    fits(Model::BgNbd, &bg[..4], -9582.4292, [1917.2777, 1653.4087, 617.0341]);
+    fits(Model::BgCnbdK, &bg, -9582.4292, [1917.2777, 1653.4087, 617.0341]);
     let mbg = [0.524_843_2, 6.183_086, 0.891_359_3, 1.614_001_7, 1.0];
-    fits(Model::MbgNbd, &mbg[..4], -9_582.1357, [1_057.6362, 1_576.7283, 565.7418]);
-    fits(Model::MbgCnbdK, &mbg, -9_582.1357, [1_057.6362, 1_576.7283, 565.7418]);
+    fits(Model::MbgNbd, &mbg[..4], -9582.1357, [1057.6362, 1576.7283, 565.7418]);
+    fits(Model::MbgCnbdK, &mbg, -9582.1357, [1057.6362, 1576.7283, 565.7418]);
     let pareto = [0.553_277, 10.577_683, 0.606_24, 11.668_736];
-    fits(Model::ParetoNbd, &pareto, -9_594.9762, [1_051.8752, 1_665.5131, 523.1737]);
+    fits(Model::ParetoNbd, &pareto, -9594.9762, [1051.8752, 1665.5131, 523.1737]);
 }
 
 #[test]
 fn where_nobody_seems_to_leave_a_fit_ends_as_the_nbd() {
     let shop = Shop::of(&online_retail(), "2011-06-09");
     assert_eq!(shop.histories.len(), 2_800);
-    assert_fit(&shop, Model::Nbd, &[0.741_636, 8.736_7], -13_255.6134, None);
+    assert_fit(&shop, Model::Nbd, &[0.741_636, 8.736_7], -13255.6134, None);
     for model in [Model::BgNbd, Model::MbgNbd, Model::ParetoNbd] {
         let sums = [2_800.0, 6_179.8, 1_794.6];
-        assert_fit(&shop, model, &[0.741_636, 8.736_7], -13_255.6134, Some((26.0, sums)));
+        assert_fit(&shop, model, &[0.741_636, 8.736_7], -13255.6134, Some((26.0, sums)));
     }
 }
 
@@ -184,11 +184,11 @@ fn where_nobody_seems_to_leave_a_fit_ends_as_the_nbd() {
 fn a_shop_with_a_rhythm_has_two_stages() {
     let shop = Shop::of(&online_retail(), "2011-06-09");
     let bg = [0.771_318_2, 3.765_290_6, 0.057_551_3, 0.837_188, 2.0];
-    let sums = [2_659.829, 6_424.3626, 1_849.1638];
-    assert_fit(&shop, Model::BgCnbdK, &bg, -12_937.8213, Some((26.0, sums)));
+    let sums = [2_659.829, 6424.3626, 1849.1638];
+    assert_fit(&shop, Model::BgCnbdK, &bg, -12937.8213, Some((26.0, sums)));
     let mbg = [0.852_997_6, 4.004_554_3, 0.120_154_5, 2.163_080_9, 2.0];
-    let sums = [2_545.6501, 6_405.716, 1_846.7072];
-    assert_fit(&shop, Model::MbgCnbdK, &mbg, -12_946.0816, Some((26.0, sums)));
+    let sums = [2545.6501, 6_405.716, 1846.7072];
+    assert_fit(&shop, Model::MbgCnbdK, &mbg, -12946.0816, Some((26.0, sums)));
 }
 
 #[test]
@@ -196,8 +196,8 @@ fn spend_is_fitted_as_published() {
     let cdnow = Shop::of(&cdnow(), "1997-09-30");
     let retail = Shop::of(&online_retail(), "2011-06-09");
     let cases = [
-        (&cdnow, 946, [6.249_571, 3.744_225, 15.443_526], -4_055.9177),
-        (&retail, 1_412, [3.128_379, 3.115_777, 284.576_3], -9_686.1585),
+        (&cdnow, 946, [6.249_571, 3.744_225, 15.443_526], -4055.9177),
+        (&retail, 1_412, [3.128_379, 3.115_777, 284.576_3], -9686.1585),
     ];
     for (shop, customers, wanted, log_likelihood) in cases {
         assert_eq!(shop.repeat_amounts.len(), customers);
@@ -256,7 +256,8 @@ fn counts_weigh_as_so_many_customers() {
 fn a_large_shop_has_the_likelihood_of_its_parts() {
     let history = |i: u32| {
         let age = f64::from(i % 701);
-        History { x: i % 7, t_x: if i % 7 == 0 { 0.0 } else { age / f64::from(1 + i % 3) }, age }
+        let x = i % 7;
+        History { x, t_x: if x == 0 { 0.0 } else { age / f64::from(1 + i % 3) }, age }
     };
     let all: Vec<History> = (0..200_000).map(history).collect();
     let params = params("pareto_nbd", "r=0.8 alpha=60 s=0.5 beta=90");
