@@ -1,6 +1,7 @@
 //! `homing evaluate`: what the models say, for anyone to check.
 //!
-//! `customers FILE` scores single purchase histories by a model with given parameters. It opens no database.
+//! `FILE` judges them all, and their combination, on an order log: see [`super::evaluate_log`]. `customers FILE` scores
+//! single purchase histories by a model with given parameters. Neither opens a database.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,16 +10,26 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::CliError;
+use super::evaluate_log::{self, EvaluateLog};
 use crate::scoring::models::{History, ImpossibleHistory, Model, Params};
 
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Evaluate {
+    #[command(subcommand)]
+    what: Option<EvaluateCommand>,
+    #[command(flatten)]
+    log: Option<EvaluateLog>,
+}
+
 #[derive(Subcommand)]
-pub enum EvaluateCommand {
+enum EvaluateCommand {
     /// P(alive) and expected orders of each purchase history in a CSV file, by one model with these parameters.
     Customers(Customers),
 }
 
 #[derive(Args)]
-pub struct Customers {
+struct Customers {
     /// A CSV file with the columns x (repeat orders), t_x (age at the last one), T (age now) and t (the time ahead
     /// to look at), in one unit of time; `-` reads standard input. Further columns are kept.
     file: PathBuf,
@@ -37,8 +48,16 @@ fn named(raw: &str) -> Result<(String, f64), String> {
     Ok((name.trim().to_owned(), value))
 }
 
-pub fn run(command: &EvaluateCommand) -> Result<(), CliError> {
-    let EvaluateCommand::Customers(args) = command;
+pub fn run(args: &Evaluate) -> Result<(), CliError> {
+    match (&args.what, &args.log) {
+        (Some(EvaluateCommand::Customers(args)), _) => customers(args),
+        (None, Some(args)) => evaluate_log::run(args),
+        (None, None) => Err(CliError::usage_text("nothing to evaluate")
+            .hint("name an order log: homing evaluate FILE --split DATE --horizon DAYS")),
+    }
+}
+
+fn customers(args: &Customers) -> Result<(), CliError> {
     let params = Params::from_named(args.model, &args.params).map_err(|error| {
         CliError::usage(error)
             .hint("give each parameter once, such as --params r=0.243,alpha=4.414")

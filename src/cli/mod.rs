@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod error;
 mod evaluate;
+mod evaluate_log;
 mod export_config;
 mod facts;
 mod import;
@@ -58,8 +59,7 @@ enum Command {
     /// Score all customers and visitors by what they did.
     Score(score::ScoreArgs),
     /// What the prediction models say, for anyone to check. Opens no database.
-    #[command(subcommand)]
-    Evaluate(evaluate::EvaluateCommand),
+    Evaluate(evaluate::Evaluate),
     /// The store by segment and score.
     Segments(segments::SegmentsArgs),
     /// The worklist: who is slipping away, the most urgent first.
@@ -116,7 +116,7 @@ pub fn run() -> ExitCode {
                 let (db, store) = open_store(&config, &cli.store)?;
                 score::run(&args, &db, &store, Clock::System)
             }
-            Command::Evaluate(command) => evaluate::run(&command),
+            Command::Evaluate(args) => evaluate::run(&args),
             Command::Segments(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 segments::run(&args, &db, &store)

@@ -5,7 +5,7 @@
 /// The definition: score = 1 + floor(5 · w / N), w = customers strictly worse, N = all. A customer scores at
 /// least s exactly when w ≥ ⌈(s − 1) · N / 5⌉ =: k, that is, when the k-th smallest value is below his. So four
 /// order statistics say all, equal customers score equal, and no row order can matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Fifths<T> {
     /// To score 2, 3, 4, 5 a value must be above these. `None`: all customers are alike.
     edges: Option<[T; 4]>,

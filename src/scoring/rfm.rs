@@ -24,7 +24,7 @@ impl Rfm {
 }
 
 /// What earns which score in this store today: from all its customers of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scale<M> {
     /// Days are negated: fewer are better.
     r: Fifths<i32>,

@@ -9,6 +9,7 @@ mod journal;
 mod mail;
 mod rules;
 mod doctor;
+mod evaluate;
 mod import;
 mod main_job;
 mod schema;

@@ -15,6 +15,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+pub use cells::instant;
 pub use customers::CustomerRows;
 pub use encoding::{Encoding, Transcoded, guess};
 pub use header::{Column, Header, HeaderError};

@@ -1,0 +1,159 @@
+//! The shop's own past as a series of forecasts whose outcome is known. Pure.
+//!
+//! On each of several days of the past the models are fitted to what was known by then, and asked about a time that has
+//! since gone by. Outcomes are looked up in the log as known today, so nothing after today is ever used.
+
+use rayon::prelude::*;
+
+use super::super::models::{FitError, Fitted, Geometric, History, Model, Params};
+use super::features::{self, FEATURES, Scale};
+use super::history::{Day, Known, Purchase, histories, orders_between};
+use super::season::Clock;
+
+pub const MODELS: usize = Model::ALL.len();
+
+/// A number for each model, in the order of [`Model::ALL`].
+pub type ByModel = [f64; MODELS];
+
+/// Where in the known time the forecasts are made: early ones can be judged over long times, late ones know more.
+const ORIGINS: [f64; 6] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
+
+/// With fewer repeat orders a fit of a past day is chance.
+const LEAST_REPEAT_ORDERS: u32 = 20;
+
+/// An outcome over less than this says nothing about months.
+const SHORTEST_WINDOW: Day = 7;
+
+/// Customers whose past is replayed: more would not move a weight by a hundredth.
+pub const SAMPLE: usize = 20_000;
+
+/// What the models said of one stretch of time, and what happened in it. A row per customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// The time asked about, in days.
+    pub days: Day,
+    pub p_order: Vec<ByModel>,
+    pub expected: Vec<ByModel>,
+    pub orders: Vec<f64>,
+}
+
+/// One day of the past.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    pub day: Day,
+    pub known: Vec<Known>,
+    pub features: Vec<[f64; FEATURES]>,
+    /// To which half a customer belongs: what is learnt on one is tried on the other.
+    pub half: Vec<bool>,
+    /// How much it tells, from 0 to 1: the more orders were known, and the longer the time since, the more.
+    pub weight: f64,
+    /// One for each horizon asked for; those that today cuts short are as long as they can be.
+    pub windows: Vec<Window>,
+}
+
+/// The models fitted to what was known on a day.
+pub fn fit(known: &[Known], clock: &Clock) -> Result<[Fitted; MODELS], FitError> {
+    let histories = histories(known, |known| clock.history(known));
+    let mut fitted = Vec::with_capacity(MODELS);
+    for model in Model::ALL {
+        fitted.push(model.fit(&histories)?);
+    }
+    Ok(fitted.try_into().expect("a fit per model"))
+}
+
+/// What each model says: P(order) and expected orders in the next `t` (in the models' unit).
+pub fn ask(fitted: &[Fitted; MODELS], history: &History, t: f64) -> (ByModel, ByModel) {
+    let (mut p_order, mut expected) = ([0.0; MODELS], [0.0; MODELS]);
+    for i in 0..MODELS {
+        (p_order[i], expected[i]) = match twin(fitted, i) {
+            Some(twin) => (p_order[twin], expected[twin]),
+            None => {
+                let outlook = fitted[i].params.outlook(history);
+                (outlook.p_order(t), outlook.expected(t))
+            }
+        };
+    }
+    (p_order, expected)
+}
+
+/// The earlier model that this one has become: with k = 1, a regular model is its irregular kin.
+pub fn twin(fitted: &[Fitted; MODELS], model: usize) -> Option<usize> {
+    let at_random = matches!(
+        fitted[model].params,
+        Params::BgCnbdK(Geometric { k: 1, .. }) | Params::MbgCnbdK(Geometric { k: 1, .. })
+    );
+    let kin = match Model::ALL[model] {
+        Model::BgCnbdK => Model::BgNbd,
+        Model::MbgCnbdK => Model::MbgNbd,
+        _ => return None,
+    };
+    Model::ALL.iter().position(|other| *other == kin).filter(|_| at_random)
+}
+
+/// The days of the past that can be judged, oldest first: none in a shop that is too young.
+///
+/// `customers` are keys and purchases. `horizons` are in days; nothing after `today` is looked at.
+pub fn replay(
+    customers: &[(u64, &[Purchase])],
+    first_day: Day,
+    today: Day,
+    horizons: &[Day],
+    clock: &Clock,
+) -> Vec<Origin> {
+    let span = f64::from(today - first_day);
+    let mut days: Vec<Day> =
+        ORIGINS.iter().map(|share| first_day + (span * share) as Day).collect();
+    days.dedup();
+    days.retain(|day| today - day >= SHORTEST_WINDOW);
+    let mut origins: Vec<Origin> = days
+        .into_par_iter()
+        .filter_map(|day| origin(customers, day, today, horizons, clock))
+        .collect();
+    let heaviest = origins.iter().map(|origin| origin.weight).fold(0.0, f64::max);
+    origins.iter_mut().for_each(|origin| origin.weight /= heaviest);
+    origins
+}
+
+fn origin(
+    customers: &[(u64, &[Purchase])],
+    day: Day,
+    today: Day,
+    horizons: &[Day],
+    clock: &Clock,
+) -> Option<Origin> {
+    let seen: Vec<(u64, &[Purchase], Known)> = customers
+        .iter()
+        .filter_map(|(key, own)| clock.known(own, day).map(|known| (*key, *own, known)))
+        .collect();
+    let known: Vec<Known> = seen.iter().map(|(_, _, known)| *known).collect();
+    let repeat_orders: u32 = known.iter().map(|known| known.order_days - 1).sum();
+    if repeat_orders < LEAST_REPEAT_ORDERS {
+        return None;
+    }
+    let fitted = fit(&known, clock).ok()?;
+    let passed: Vec<History> = known.iter().map(|known| clock.history(known)).collect();
+    let raw: Vec<[f64; FEATURES]> =
+        known.iter().zip(&passed).map(|(k, h)| features::raw(k, h)).collect();
+    let scale = Scale::of(&raw);
+    let windows = horizons
+        .iter()
+        .map(|horizon| {
+            let days = (*horizon).min(today - day);
+            let t = clock.ahead(day, f64::from(days));
+            let (p_order, expected) =
+                passed.par_iter().map(|history| ask(&fitted, history, t)).unzip();
+            let orders =
+                seen.iter().map(|(_, own, _)| f64::from(orders_between(own, day, day + days)));
+            Window { days, p_order, expected, orders: orders.collect() }
+        })
+        .collect::<Vec<_>>();
+    let happened = windows.iter().all(|window| window.orders.iter().any(|orders| *orders > 0.0));
+    happened.then(|| Origin {
+        day,
+        known,
+        features: raw.iter().map(|raw| scale.apply(raw)).collect(),
+        weight: f64::from(repeat_orders) * f64::from(today - day),
+        half: seen.iter().map(|(key, _, _)| super::history::scatter(!key) % 2 == 0).collect(),
+        windows,
+    })
+}

@@ -1,0 +1,202 @@
+//! Who orders again, when and how often: the shop's own past decides which model to believe, and corrects it. Pure.
+//!
+//! On real shops no model wins always. So all are fitted ([`super::models`]); [`backtest`] replays several days of the
+//! shop's past and asks each model about a time that has since gone by; [`weigh`] mixes them by how they did;
+//! [`recalibrate`] corrects what the mixture gets wrong in a systematic way, by no more than has proved itself where it
+//! was not learnt; and two plain [`baselines`] are asked as well, and taken where they were better. All that was
+//! chosen, with the scores it was chosen by, is in [`Learned`]; it is the same whatever the order of the input.
+//!
+//! It knows no clock, no money but as a feature, and no database; `docs/prediction.md` says in plain words what it does.
+
+pub mod backtest;
+pub mod baselines;
+mod curve;
+pub mod evaluate;
+mod features;
+pub mod history;
+mod learn;
+pub mod metrics;
+mod minimise;
+mod recalibrate;
+pub mod season;
+mod weigh;
+pub mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use curve::Curve;
+pub use history::{Day, Known, OrderLog, Purchase};
+
+use serde::{Deserialize, Serialize};
+
+use self::baselines::{Baseline, Rates, Standing};
+use self::features::{Moments, Scale};
+use self::recalibrate::{Chance, Counts};
+use self::season::Clock;
+use super::models::{Fitted, Model};
+
+/// Everything that a customer of the shop is predicted by. It can be stored, and predicts the same when read back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Learned {
+    /// At the end of this day.
+    pub as_of: Day,
+    pub sufficiency: Sufficiency,
+    pub choice: Choice,
+    pub members: Vec<Member>,
+    pub backtest: Backtest,
+    /// The time that models and predictions run on.
+    pub clock: Clock,
+    scale: Scale,
+    standing: Option<Standing>,
+    /// By ascending horizon.
+    corrections: Vec<Correction>,
+}
+
+/// One model of the mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    pub model: Model,
+    pub fitted: Fitted,
+    /// Its part in probabilities.
+    pub chance_weight: f64,
+    /// Its part in expected orders.
+    pub count_weight: f64,
+}
+
+/// Whether the shop's own past was enough to learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "data", rename_all = "snake_case")]
+pub enum Sufficiency {
+    Enough,
+    /// Not enough data yet: predictions are what is usual in shops. About so many more repeat orders are wanted.
+    TooFew {
+        more_repeat_orders: u32,
+    },
+    /// Not enough data yet: all customers came on one day, so that age and season cannot be told apart, or hardly any
+    /// time has passed since.
+    TooYoung,
+}
+
+/// What predictions are made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    Combination,
+    /// A plain rule did better in the backtest, and is used.
+    Baseline(Baseline),
+    /// What is usual in shops.
+    Pooled,
+}
+
+/// How everything did on the shop's own past, each where it was not learnt; fewer is better.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Backtest {
+    pub origins: Vec<Replayed>,
+    pub horizons: Vec<Scores>,
+}
+
+/// A day of the past that was replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    pub day: Day,
+    pub customers: usize,
+}
+
+/// Of one horizon, averaged over the days replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    pub horizon_days: Day,
+    /// Log loss of "orders again", in the order of the members.
+    pub models: Vec<f64>,
+    pub mixture: f64,
+    pub combined: f64,
+    pub rfm_rate: f64,
+    pub overdue: f64,
+    /// How much of the learnt correction is used, 0 to 1: of probabilities, of expected orders.
+    pub chance_share: f64,
+    pub count_share: f64,
+}
+
+/// What is corrected at one horizon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Correction {
+    days: Day,
+    chance: Chance,
+    chance_share: f64,
+    /// The shop's mean log odds.
+    middle: f64,
+    counts: Counts,
+    count_share: f64,
+    /// The shop's ln(expected).
+    shop: Moments,
+    /// ln of what brings the total back.
+    level: f64,
+    rfm_rate: Option<Rates>,
+    overdue: Option<Rates>,
+}
+
+/// What is to be expected of one customer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// P(still a customer), by the mixture.
+    pub p_alive: f64,
+    pub p_order_30d: f64,
+    pub p_order_90d: f64,
+    pub expected_orders_30d: f64,
+    pub expected_orders_90d: f64,
+    pub expected_orders_365d: f64,
+    /// Expected in the 365 days from the last order on, as it stood at the end of that day.
+    pub expected_orders_365d_at_last_order: f64,
+    pub next_order: window::NextOrder,
+}
+
+impl Learned {
+    /// Learns from the orders up to the end of `as_of`. `horizons` are the days ahead that matter most: at them the
+    /// corrections are learnt; four at most. Later orders in the log change nothing.
+    pub fn from_log(log: &OrderLog, as_of: Day, horizons: &[Day]) -> Self {
+        learn::learn(log, as_of, horizons)
+    }
+
+    /// The horizons that the product shows.
+    pub const HORIZONS: [Day; 3] = [30, 90, 365];
+
+    /// The customer's future as a function of time, from `known.as_of` on.
+    pub fn curve(&self, known: &Known) -> Curve<'_> {
+        Curve::new(self, known)
+    }
+
+    pub fn predict(&self, known: &Known) -> Outlook {
+        let curve = self.curve(known);
+        let year = 365.0;
+        Outlook {
+            p_alive: curve.p_alive(),
+            p_order_30d: curve.p_order(30.0),
+            p_order_90d: curve.p_order(90.0),
+            expected_orders_30d: curve.expected(30.0),
+            expected_orders_90d: curve.expected(90.0),
+            expected_orders_365d: curve.expected(year),
+            expected_orders_365d_at_last_order: self
+                .curve(&known.as_of_last_order())
+                .expected(year),
+            next_order: window::next_order(&curve),
+        }
+    }
+
+    /// P(order) and expected orders in the next `days`, by a plain rule. `None` where the past was too short for rates.
+    pub fn by_baseline(&self, baseline: Baseline, known: &Known, days: f64) -> Option<(f64, f64)> {
+        let class = self.standing.as_ref()?.class(baseline, known);
+        self.rates(baseline, class, days)
+    }
+
+    /// By the shortest horizon that holds `days`.
+    fn rates(&self, baseline: Baseline, class: usize, days: f64) -> Option<(f64, f64)> {
+        let reached = self.corrections.iter().find(|c| f64::from(c.days) >= days);
+        let correction = reached.or(self.corrections.last())?;
+        let rates = match baseline {
+            Baseline::RfmRate => correction.rfm_rate.as_ref(),
+            Baseline::Overdue => correction.overdue.as_ref(),
+        };
+        Some(rates?.predict(class, days))
+    }
+}

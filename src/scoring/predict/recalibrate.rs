@@ -1,0 +1,278 @@
+//! What the mixture of models gets wrong in a systematic way, learnt from the shop's own past. Pure.
+//!
+//! "Orders again" is a logistic regression and expected orders an exponential one, both with what the models say as the
+//! offset: with all coefficients 0 nothing is changed. Coefficients are held back by a ridge, and the whole is shrunk
+//! by the share that did best where it was not learnt.
+
+use super::backtest::Origin;
+use super::features::{FEATURES, Moments};
+use super::minimise::minimise;
+use super::weigh::Bar;
+
+/// Ridge on the chance's coefficients, in customers.
+const CHANCE_RIDGE: f64 = 30.0;
+
+/// Ridge on the counts' coefficients: in units of the loss, plus as many returning customers as outweigh a unit.
+const COUNT_RIDGE: (f64, f64) = (0.03, 60.0);
+
+pub const CHANCE_TERMS: usize = FEATURES + 2;
+pub const COUNT_TERMS: usize = FEATURES + 1;
+
+/// So that certainty can still be corrected.
+const LEAST_P: f64 = 1e-9;
+
+pub fn logit(p: f64) -> f64 {
+    let p = p.clamp(LEAST_P, 1.0 - LEAST_P);
+    (p / (1.0 - p)).ln()
+}
+
+pub fn chance(logit: f64) -> f64 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+/// Correction of the log odds: a level, a slope on the models' own log odds, and the features.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Chance {
+    pub coefficients: [f64; CHANCE_TERMS],
+}
+
+impl Chance {
+    /// `middle` is the shop's mean log odds on that day.
+    pub fn terms(logit: f64, middle: f64, features: &[f64; FEATURES]) -> [f64; CHANCE_TERMS] {
+        let mut terms = [1.0; CHANCE_TERMS];
+        terms[1] = logit - middle;
+        terms[2..].copy_from_slice(features);
+        terms
+    }
+
+    /// The most likely coefficients under the ridge, by Newton's method. Each origin shares one customer's weight, since
+    /// they tell of the same customers.
+    pub fn learn(origins: &[ChanceRows<'_>]) -> Self {
+        let share = 1.0 / origins.len().max(1) as f64;
+        let mut coefficients = [0.0; CHANCE_TERMS];
+        for _ in 0..12 {
+            let mut slope = coefficients.map(|c| -CHANCE_RIDGE * c);
+            let mut bend = [[0.0; CHANCE_TERMS]; CHANCE_TERMS];
+            for (i, row) in bend.iter_mut().enumerate() {
+                row[i] = CHANCE_RIDGE;
+            }
+            for row in origins.iter().flat_map(ChanceRows::iter) {
+                let p = chance(row.logit + dot(&coefficients, &row.terms));
+                let off = share * (f64::from(u8::from(row.ordered)) - p);
+                let weight = share * (p * (1.0 - p)).max(1e-9);
+                for i in 0..CHANCE_TERMS {
+                    slope[i] += off * row.terms[i];
+                    for j in 0..=i {
+                        bend[i][j] += weight * row.terms[i] * row.terms[j];
+                    }
+                }
+            }
+            let step = solve(bend, slope);
+            // Half a step where a whole one would overshoot: from far off, Newton's can.
+            let longest = step.iter().map(|s| s.abs()).fold(0.0, f64::max);
+            let length = (1.0 / longest).min(1.0);
+            for i in 0..CHANCE_TERMS {
+                coefficients[i] += length * step[i];
+            }
+            if longest < 1e-7 {
+                break;
+            }
+        }
+        coefficients[0] = steady(origins.iter().map(|rows| rows.level(&coefficients)).collect());
+        Self { coefficients }
+    }
+
+    pub fn correction(&self, terms: &[f64; CHANCE_TERMS]) -> f64 {
+        dot(&self.coefficients, terms)
+    }
+}
+
+/// What a chance is learnt from: one origin's customers of one half or both.
+pub struct ChanceRows<'a> {
+    pub origin: &'a Origin,
+    pub horizon: usize,
+    /// The mixture's log odds, a row per customer of the origin.
+    pub logits: &'a [f64],
+    pub middle: f64,
+    /// The half to look at; `None`: both.
+    pub half: Option<bool>,
+}
+
+/// What of a level holds from one day of the past to the next: the mean, shrunk by how far the days disagree. A season
+/// that went up and down again is no reason to raise or lower anything.
+fn steady(levels: Vec<f64>) -> f64 {
+    let n = levels.len() as f64;
+    let mean = levels.iter().sum::<f64>() / n.max(1.0);
+    let spread = levels.iter().map(|level| (level - mean).powi(2)).sum::<f64>() / n.max(1.0);
+    let squared = mean * mean;
+    if squared > 0.0 { mean * squared / (squared + spread) } else { 0.0 }
+}
+
+pub struct ChanceRow {
+    pub logit: f64,
+    pub terms: [f64; CHANCE_TERMS],
+    pub ordered: bool,
+}
+
+impl ChanceRows<'_> {
+    /// The level that this origin alone would have, all else being as it is.
+    fn level(&self, coefficients: &[f64; CHANCE_TERMS]) -> f64 {
+        let rows: Vec<(f64, f64)> = self
+            .iter()
+            .map(|row| {
+                let rest = dot(coefficients, &row.terms) - coefficients[0];
+                (row.logit + rest, f64::from(u8::from(row.ordered)))
+            })
+            .collect();
+        let mut level = coefficients[0];
+        for _ in 0..8 {
+            let (mut slope, mut bend) = (-CHANCE_RIDGE * level, CHANCE_RIDGE);
+            for (logit, ordered) in &rows {
+                let p = chance(logit + level);
+                slope += ordered - p;
+                bend += p * (1.0 - p);
+            }
+            level += (slope / bend).clamp(-1.0, 1.0);
+        }
+        level
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ChanceRow> + '_ {
+        let orders = &self.origin.windows[self.horizon].orders;
+        (0..self.logits.len())
+            .filter(|i| self.half.is_none_or(|half| self.origin.half[*i] == half))
+            .map(|i| ChanceRow {
+                logit: self.logits[i],
+                terms: Chance::terms(self.logits[i], self.middle, &self.origin.features[i]),
+                ordered: orders[i] > 0.0,
+            })
+    }
+}
+
+/// Correction of the expected orders, by a factor each, which leaves the shop's total as it is: how many orders a shop
+/// gets depends on seasons that a past half year does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    pub coefficients: [f64; COUNT_TERMS],
+}
+
+impl Counts {
+    /// `shop` holds the moments of the models' ln(expected) that day.
+    pub fn terms(
+        ln_expected: f64,
+        shop: &Moments,
+        features: &[f64; FEATURES],
+    ) -> [f64; COUNT_TERMS] {
+        let mut terms = [shop.standing(ln_expected); COUNT_TERMS];
+        terms[1..].copy_from_slice(features);
+        terms
+    }
+
+    /// The coefficients of the least errors, absolute and squared alike, each measured by the best single model's.
+    pub fn learn(origins: &[CountRows]) -> Self {
+        let n = origins.len().max(1) as f64;
+        let returning: f64 = origins
+            .iter()
+            .map(|rows| rows.orders.iter().filter(|orders| **orders > 0.0).count() as f64 / n)
+            .sum();
+        let ridge = COUNT_RIDGE.0 + COUNT_RIDGE.1 / returning.max(1.0);
+        let (mut expected, mut slopes) = (Vec::new(), Vec::new());
+        let at = minimise(vec![0.0; COUNT_TERMS], |at, slope| {
+            let coefficients: &[f64; COUNT_TERMS] = at.try_into().expect("a number per term");
+            let mut value = 0.0;
+            for (slope, c) in slope.iter_mut().zip(at) {
+                value += 0.5 * ridge * c * c;
+                *slope = ridge * c;
+            }
+            for rows in origins {
+                rows.corrected(coefficients, &mut expected);
+                slopes.resize(expected.len(), 0.0);
+                value += rows.bar.loss(&expected, &rows.orders, &mut slopes) / n;
+                // Each expectation is e·f/Σ(e·f)·Σe: the sum in the middle moves with the coefficients too.
+                let total: f64 = expected.iter().sum();
+                let mut pull = 0.0;
+                let (mut own, mut shared) = ([0.0; COUNT_TERMS], [0.0; COUNT_TERMS]);
+                for ((terms, e), s) in rows.terms.iter().zip(&expected).zip(&slopes) {
+                    pull += s * e;
+                    for i in 0..COUNT_TERMS {
+                        own[i] += terms[i] * s * e;
+                        shared[i] += terms[i] * e;
+                    }
+                }
+                for i in 0..COUNT_TERMS {
+                    slope[i] += (own[i] - pull * shared[i] / total) / n;
+                }
+            }
+            value
+        });
+        Self { coefficients: at.try_into().expect("a number per term") }
+    }
+
+    pub fn correction(&self, terms: &[f64; COUNT_TERMS]) -> f64 {
+        dot(&self.coefficients, terms)
+    }
+}
+
+/// What counts are learnt from: one origin's customers, or half of them.
+pub struct CountRows {
+    pub terms: Vec<[f64; COUNT_TERMS]>,
+    /// The mixture's expected orders.
+    pub mixed: Vec<f64>,
+    pub orders: Vec<f64>,
+    pub bar: Bar,
+}
+
+impl CountRows {
+    /// Writes the corrected expectations; their sum is that of the mixture.
+    pub fn corrected(&self, coefficients: &[f64; COUNT_TERMS], expected: &mut Vec<f64>) {
+        expected.clear();
+        expected.extend(
+            self.terms
+                .iter()
+                .zip(&self.mixed)
+                .map(|(terms, e)| e * factor(dot(coefficients, terms))),
+        );
+        let level = level(&self.mixed, expected);
+        expected.iter_mut().for_each(|e| *e *= level);
+    }
+}
+
+/// e to the power of a correction, kept from running away on a customer unlike all others.
+pub fn factor(correction: f64) -> f64 {
+    correction.clamp(-4.0, 4.0).exp()
+}
+
+/// What brings corrected expectations back to the mixture's total.
+pub fn level(mixed: &[f64], corrected: &[f64]) -> f64 {
+    let (before, after): (f64, f64) = (mixed.iter().sum(), corrected.iter().sum());
+    if after > 0.0 { before / after } else { 1.0 }
+}
+
+fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+/// Solves `bend` · step = `slope` by Cholesky; only the lower half of `bend` is read. It is positive definite: it
+/// holds a ridge.
+pub(super) fn solve<const N: usize>(mut bend: [[f64; N]; N], slope: [f64; N]) -> [f64; N] {
+    for i in 0..N {
+        for j in 0..=i {
+            let inner: f64 = (0..j).map(|k| bend[i][k] * bend[j][k]).sum();
+            bend[i][j] = if i == j {
+                (bend[i][i] - inner).max(1e-12).sqrt()
+            } else {
+                (bend[i][j] - inner) / bend[j][j]
+            };
+        }
+    }
+    let mut step = slope;
+    for i in 0..N {
+        let known: f64 = (0..i).map(|k| bend[i][k] * step[k]).sum();
+        step[i] = (step[i] - known) / bend[i][i];
+    }
+    for i in (0..N).rev() {
+        let known: f64 = (i + 1..N).map(|k| bend[k][i] * step[k]).sum();
+        step[i] = (step[i] - known) / bend[i][i];
+    }
+    step
+}
