@@ -1,15 +1,17 @@
 //! Scoring: how recent, how often and how much, by person and store; who is slipping away, and why now.
 //!
-//! [`fifths`], [`rfm`], [`visitor`], [`gap`], [`models`], [`predict`], [`assess`] and [`why_now`] are pure; `store` holds
-//! the SQL, `run` the shell. It reads rollups, and for a time in the past the journal; it writes `scores`, `segment_history`
-//! and `scoring_runs`, and nothing else.
+//! [`fifths`], [`rfm`], [`visitor`], [`gap`], [`models`], [`predict`], [`rhythm`], [`prospect`], [`assess`] and
+//! [`why_now`] are pure; `store` holds the SQL, `run` the shell. It reads rollups, and for a time in the past the
+//! journal; it writes `scores`, `segment_history` and `scoring_runs`, and nothing else.
 
 pub mod assess;
 pub mod fifths;
 pub mod gap;
 pub mod models;
 pub mod predict;
+pub mod prospect;
 pub mod rfm;
+pub mod rhythm;
 pub mod run;
 pub mod segments;
 pub mod store;
