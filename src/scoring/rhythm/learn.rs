@@ -10,9 +10,11 @@ use rayon::prelude::*;
 use super::pair::{ORDINALS, Pair, Person, Sight};
 use super::{Gaps, Part, Purchase, Rhythm, Spread, counts, share_of_days, sort};
 
-/// Passes over the sample: after these nothing moves in the third digit.
-const SAMPLE_PASSES: usize = 40;
-/// Passes over everybody, from there.
+/// Passes over the sample end when neither the usual ln(days) nor the log odds of a next purchase move by more.
+const STILL: f64 = 0.001;
+/// Or after so many: "later" and "never" look alike for long, and part slowly.
+const SAMPLE_PASSES: usize = 200;
+/// Passes over everybody, from there: each product's and person's own part settles fast.
 const PASSES: usize = 4;
 /// About as many pairs settle the spreads.
 const SAMPLE: usize = 150_000;
@@ -85,19 +87,16 @@ pub fn learn(purchases: &[Purchase], as_of: i32) -> Rhythm {
     let every = people.pairs.len().div_ceil(SAMPLE);
     if every > 1 {
         let sample = people.sample(every);
-        let mut first =
-            State { people: vec![Person::default(); sample.ends.len()], ..state.clone() };
-        for _ in 0..SAMPLE_PASSES {
-            first.pass(&sample);
-        }
-        state = State { people: state.people, ..first };
+        let apart = vec![Person::default(); sample.ends.len()];
+        let everybody = std::mem::replace(&mut state.people, apart);
+        state.settle_all(&sample);
+        state.people = everybody;
         for _ in 0..PASSES {
-            state.pass(&people);
+            let sum = state.look(&people);
+            state.settle_parts(&sum);
         }
     } else {
-        for _ in 0..SAMPLE_PASSES {
-            state.pass(&people);
-        }
+        state.settle_all(&people);
     }
     state.finish(&ids, gaps)
 }
@@ -175,7 +174,6 @@ impl People {
 }
 
 /// All that moves from pass to pass.
-#[derive(Clone)]
 struct State {
     spread: Spread,
     again: [f64; ORDINALS],
@@ -187,7 +185,6 @@ struct State {
 }
 
 /// What a pass saw.
-#[derive(Clone)]
 struct Sum {
     products: Vec<Sight>,
     returns: [f64; ORDINALS],
@@ -241,23 +238,35 @@ impl State {
         Self { spread: START, again: START_AGAIN, shop, categories, products, people, counted }
     }
 
-    fn pass(&mut self, people: &People) {
+    fn settle_all(&mut self, people: &People) {
+        for _ in 0..SAMPLE_PASSES {
+            let (mean, again) = (self.shop.mean, self.again);
+            let sum = self.look(people);
+            self.settle(&sum);
+            let moved = self.again.iter().zip(again).map(|(now, before)| (now - before).abs());
+            if moved.fold((self.shop.mean - mean).abs(), f64::max) < STILL {
+                break;
+            }
+        }
+    }
+
+    /// The expectation step over everybody; each person's part is settled on the way.
+    fn look(&mut self, people: &People) -> Sum {
         let size = self.people.len().div_ceil(PARTS).max(1);
         let mut persons = std::mem::take(&mut self.people);
         let state = &*self;
         let sums: Vec<Sum> = persons
             .par_chunks_mut(size)
             .enumerate()
-            .map(|(part, persons)| state.look(people, part * size, persons))
+            .map(|(part, persons)| state.look_at(people, part * size, persons))
             .collect();
         self.people = persons;
-        let mut sums = sums.into_iter();
-        let Some(mut all) = sums.next() else { return };
-        sums.for_each(|sum| all.join(&sum));
-        self.settle(&all);
+        let mut all = Sum::new(self.products.len());
+        sums.iter().for_each(|sum| all.join(sum));
+        all
     }
 
-    fn look(&self, people: &People, from: usize, persons: &mut [Person]) -> Sum {
+    fn look_at(&self, people: &People, from: usize, persons: &mut [Person]) -> Sum {
         let mut sum = Sum::new(self.products.len());
         for (i, person) in persons.iter_mut().enumerate() {
             let mut sight = Sight::default();
@@ -291,20 +300,27 @@ impl State {
 
     /// The maximisation step.
     fn settle(&mut self, sum: &Sum) {
-        let spread = &mut self.spread;
         for k in 0..ORDINALS {
             let step =
                 (sum.returns[k] - (self.again[k] - START_AGAIN[k])) / (sum.returns_info[k] + 1.0);
             self.again[k] += step.clamp(-0.5, 0.5);
         }
-        spread.within = Mean { sum: sum.within, n: sum.gaps }.sd(START.within).max(0.1);
-        spread.pair = sum.own.sd(START.pair);
-        spread.person = sum.person.sd(START.person);
-        spread.again_person = sum.again_person.sd(START.again_person);
+        let [category, product, again_product] = self.settle_parts(sum);
+        self.spread = Spread {
+            within: Mean { sum: sum.within, n: sum.gaps }.sd(START.within).max(0.1),
+            pair: sum.own.sd(START.pair),
+            person: sum.person.sd(START.person),
+            product: product.sd(START.product),
+            category: category.sd(START.category),
+            again_person: sum.again_person.sd(START.again_person),
+            again_product: again_product.sd(START.again_product),
+        };
+    }
 
-        // Levels from above to below, each with what lies under it as evidence.
+    /// Shop, categories and products, each held to the one above by the spread between them; what they vary by.
+    fn settle_parts(&mut self, sum: &Sum) -> [Mean; 3] {
         let (mut shop, mut categories) = (Mean::default(), BTreeMap::<i64, Mean>::new());
-        let between = spread.product.powi(2);
+        let between = self.spread.product.powi(2);
         for (counted, sight) in
             self.counted.iter().zip(&sum.products).filter(|(_, s)| s.precision > 1e-9)
         {
@@ -315,7 +331,7 @@ impl State {
                 None => shop.join(mean),
             }
         }
-        let above = spread.category.powi(2);
+        let above = self.spread.category.powi(2);
         for mean in categories.values() {
             let precision = 1.0 / (1.0 / mean.n + above);
             shop.join(Mean { sum: precision * mean.sum / mean.n, n: precision });
@@ -323,20 +339,21 @@ impl State {
         let precision = shop.n + BELIEF;
         self.shop.mean = (shop.sum + BELIEF * START_MEAN) / precision;
         self.shop.doubt = 1.0 / precision;
-        let (mut category_spread, mut product_spread, mut again_spread) =
-            (Mean::default(), Mean::default(), Mean::default());
+
+        let (xx, xy) =
+            self.counted.iter().fold((0.0, 0.0), |(xx, xy), p| (xx + p.squares, xy + p.products));
+        let within = self.spread.within.powi(2);
+        self.shop.lasts = (xy / (xx + within / LASTS_SHOP.powi(2))).clamp(0.0, 1.0);
+
+        let [mut varies, mut product_varies, mut again_varies] = [Mean::default(); 3];
         for (id, category) in &mut self.categories {
             let seen = categories.get(id).copied().unwrap_or_default();
             let precision = seen.n + above.recip();
             category.mean = (seen.sum + self.shop.mean / above) / precision;
             category.doubt = 1.0 / precision;
-            category_spread.add((category.mean - self.shop.mean).powi(2) + category.doubt);
+            category.lasts = self.shop.lasts;
+            varies.add((category.mean - self.shop.mean).powi(2) + category.doubt);
         }
-
-        let (xx, xy) =
-            self.counted.iter().fold((0.0, 0.0), |(xx, xy), p| (xx + p.squares, xy + p.products));
-        let within = spread.within.powi(2);
-        self.shop.lasts = (xy / (xx + within / LASTS_SHOP.powi(2))).clamp(0.0, 1.0);
         for ((part, counted), sight) in
             self.products.iter_mut().zip(&self.counted).zip(&sum.products)
         {
@@ -345,22 +362,18 @@ impl State {
             let precision = sight.precision + between.recip();
             part.mean = (sight.pull + above / between) / precision;
             part.doubt = 1.0 / precision;
-            part.again = sight.again(part.again, spread.again_product);
+            part.again = sight.again(part.again, self.spread.again_product);
             let held = within / LASTS_PRODUCT.powi(2);
             part.lasts = ((counted.products + held * self.shop.lasts) / (counted.squares + held))
                 .clamp(0.0, 1.0);
+            // Of what was hardly ever bought again nothing is learnt on how products differ.
             if sight.precision > 0.5 / between {
-                product_spread.add((part.mean - above).powi(2) + part.doubt);
+                product_varies.add((part.mean - above).powi(2) + part.doubt);
             }
-            let doubt = 1.0 / (sight.returns_info + spread.again_product.powi(-2));
-            again_spread.add(part.again.powi(2) + doubt);
+            let doubt = 1.0 / (sight.returns_info + self.spread.again_product.powi(-2));
+            again_varies.add(part.again.powi(2) + doubt);
         }
-        for category in self.categories.values_mut() {
-            category.lasts = self.shop.lasts;
-        }
-        spread.category = category_spread.sd(START.category);
-        spread.product = product_spread.sd(START.product);
-        spread.again_product = again_spread.sd(START.again_product);
+        [varies, product_varies, again_varies]
     }
 
     fn finish(self, ids: &[i64], gaps: Gaps) -> Rhythm {

@@ -173,7 +173,7 @@ impl Pair {
         let open_again = odds(k);
         let weight =
             open_again * silent / (1.0 - open_again + open_again * silent).max(f64::MIN_POSITIVE);
-        let hazard = normal::hazard(z);
+        let hazard = normal::hazard(z, silent);
         let longer = apart + open_sd * hazard;
         let variance =
             (within + within / held) * (1.0 + z * hazard - hazard * hazard).clamp(0.0, 1.0);
