@@ -21,7 +21,10 @@ const CHANNELS: usize = 5;
 const LEAST_SAMPLES: usize = 30;
 
 /// Candidates for the ridge, in samples of a feature's one standard deviation.
-const RIDGES: [f64; 6] = [1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
+const RIDGES: [f64; 6] = [300.0, 100.0, 30.0, 10.0, 3.0, 1.0];
+
+/// As many samples tell a dozen coefficients as well as more would.
+const MOST_SAMPLES: usize = 100_000;
 
 /// Ridge on level and slope of the last correction.
 const STRAIGHT: f64 = 10.0;
@@ -107,13 +110,18 @@ impl Prospects {
         samples.sort_by(|a, b| order(a, b));
         let last = samples.last().map_or(0, |sample| sample.origin);
         let (past, held) = samples.split_at(samples.partition_point(|sample| sample.origin < last));
+        let (past, held) = (thinned(past), thinned(held));
         if past.is_empty() {
             return Err(NotYet::TooYoung);
         }
 
-        let view = View::of(past);
-        let (past_rows, held_rows) = (Rows::of(past, &view), Rows::of(held, &view));
-        let fits = RIDGES.map(|ridge| (ridge, past_rows.fit(ridge, None)));
+        let view = View::of(&past);
+        let (past_rows, held_rows) = (Rows::of(&past, &view), Rows::of(&held, &view));
+        let mut fits: Vec<(f64, Vec<f64>)> = Vec::with_capacity(RIDGES.len());
+        for ridge in RIDGES {
+            let start = fits.last().map(|(_, coefficients)| coefficients.clone());
+            fits.push((ridge, past_rows.fit(ridge, start)));
+        }
         let (ridge, coefficients) = fits
             .into_iter()
             .min_by(|(_, a), (_, b)| held_rows.log_loss(a).total_cmp(&held_rows.log_loss(b)))
@@ -121,7 +129,7 @@ impl Prospects {
         let log_odds: Vec<f64> = held_rows.rows.iter().map(|row| dot(&coefficients, row)).collect();
         let quality = judge(&log_odds, &held_rows.ordered, past_rows.rate());
 
-        let all = Rows::of(&samples, &view);
+        let all = Rows::of(&[past, held].concat(), &view);
         Ok(Self {
             quality,
             by_base_rate: quality.log_loss > quality.base_log_loss,
@@ -141,9 +149,14 @@ impl Prospects {
     }
 }
 
+/// Every so-many-th of sorted samples: buyers and others in the proportion they came in.
+fn thinned<'a, 'b>(samples: &[&'a Sample<'b>]) -> Vec<&'a Sample<'b>> {
+    samples.iter().step_by(samples.len().div_ceil(MOST_SAMPLES).max(1)).copied().collect()
+}
+
 /// A sequence that depends on nothing but the samples' values.
 fn order(a: &Sample<'_>, b: &Sample<'_>) -> std::cmp::Ordering {
-    let key = |s: &Sample<'_>| (s.origin, s.visitor.visits, s.visitor.depth, s.ordered);
+    let key = |s: &Sample<'_>| (s.origin, s.ordered, s.visitor.visits, s.visitor.depth);
     let days = |s: &Sample<'_>| (s.visitor.days_since_last_visit, s.visitor.days_since_first_visit);
     key(a)
         .cmp(&key(b))
@@ -154,7 +167,7 @@ fn order(a: &Sample<'_>, b: &Sample<'_>) -> std::cmp::Ordering {
 
 /// ln(1 + days since the last visit), ln(1 + visits), ln(1 + days since the first). What is no number is 0 days.
 fn logs(visitor: &Visitor<'_>) -> [f64; LOGS] {
-    let ln = |value: f64| value.max(0.0).min(1e6).ln_1p();
+    let ln = |value: f64| if value > 0.0 { value.min(1e6).ln_1p() } else { 0.0 };
     [
         ln(visitor.days_since_last_visit),
         ln(f64::from(visitor.visits)),
