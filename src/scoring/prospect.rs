@@ -333,7 +333,7 @@ fn newton(
             length *= 0.5;
         };
         let then = value(&next);
-        if !(then < now) {
+        if then.is_nan() || then >= now {
             break;
         }
         at = next;

@@ -300,10 +300,11 @@ impl State {
 
     /// The maximisation step.
     fn settle(&mut self, sum: &Sum) {
-        for k in 0..ORDINALS {
-            let step =
-                (sum.returns[k] - (self.again[k] - START_AGAIN[k])) / (sum.returns_info[k] + 1.0);
-            self.again[k] += step.clamp(-0.5, 0.5);
+        let seen = sum.returns.iter().zip(&sum.returns_info);
+        for ((again, start), (returns, info)) in self.again.iter_mut().zip(START_AGAIN).zip(seen) {
+            // One observation's worth of belief in the start; no leaps.
+            let step = (returns - (*again - start)) / (info + 1.0);
+            *again += step.clamp(-0.5, 0.5);
         }
         let [category, product, again_product] = self.settle_parts(sum);
         self.spread = Spread {
