@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::predict::metrics::{auc, ece_pct, log_loss};
 use super::visitor::Depth;
 
 /// About five for each thing that is looked at: with fewer, a regression tells the shop its own noise.
@@ -238,7 +239,7 @@ impl Rows {
 
     fn log_loss(&self, coefficients: &[f64]) -> f64 {
         let p: Vec<f64> = self.rows.iter().map(|row| chance(dot(coefficients, row))).collect();
-        log_loss(&p, &self.ordered)
+        log_loss(&p, &self.ordered).unwrap_or_default()
     }
 
     /// The most likely coefficients, all but the level held to 0.
@@ -280,10 +281,10 @@ fn judge(log_odds: &[f64], ordered: &[bool], base_rate: f64) -> Quality {
     Quality {
         visitors: p.len(),
         first_orders: happened.iter().filter(|ordered| **ordered).count(),
-        log_loss: log_loss(&p, &happened),
-        base_log_loss: log_loss(&vec![base_rate; p.len()], &happened),
+        log_loss: log_loss(&p, &happened).unwrap_or_default(),
+        base_log_loss: log_loss(&vec![base_rate; p.len()], &happened).unwrap_or_default(),
         auc: auc(&p, &happened),
-        ece_pct: ece_pct(&p, &happened),
+        ece_pct: ece_pct(&p, &happened).unwrap_or_default(),
     }
 }
 
@@ -381,47 +382,6 @@ fn chance(log_odds: f64) -> f64 {
 /// ln(1 + eˣ), without overflow.
 fn softplus(x: f64) -> f64 {
     if x > 0.0 { x + (-x).exp().ln_1p() } else { x.exp().ln_1p() }
-}
-
-fn log_loss(p: &[f64], ordered: &[bool]) -> f64 {
-    let surprise =
-        |(p, ordered): (&f64, &bool)| -(if *ordered { *p } else { 1.0 - p }).max(1e-15).ln();
-    p.iter().zip(ordered).map(surprise).sum::<f64>() / p.len().max(1) as f64
-}
-
-/// Sorted by prediction, equal predictions sharing what happened to them: what came first must not matter.
-fn ranked(p: &[f64], ordered: &[bool]) -> Vec<(f64, f64)> {
-    let mut rows: Vec<(f64, f64)> =
-        p.iter().zip(ordered).map(|(p, ordered)| (*p, f64::from(u8::from(*ordered)))).collect();
-    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
-    for equal in rows.chunk_by_mut(|a, b| a.0 == b.0) {
-        let shared = equal.iter().map(|row| row.1).sum::<f64>() / equal.len() as f64;
-        equal.iter_mut().for_each(|row| row.1 = shared);
-    }
-    rows
-}
-
-/// P(one who ordered was predicted higher than one who did not); ties count half.
-fn auc(p: &[f64], ordered: &[bool]) -> Option<f64> {
-    let (mut won, mut below, mut buyers) = (0.0, 0.0, 0.0);
-    for (_, share) in ranked(p, ordered) {
-        // Within a tie, all of whom share alike, each buyer beats half of the tie's others by the sums' symmetry.
-        won += share * (below + (1.0 - share) / 2.0);
-        below += 1.0 - share;
-        buyers += share;
-    }
-    (buyers > 0.0 && below > 0.0).then(|| won / (buyers * below))
-}
-
-/// Mean of |predicted − happened| over ten groups of equal size by prediction, in percent.
-fn ece_pct(p: &[f64], ordered: &[bool]) -> f64 {
-    let rows = ranked(p, ordered);
-    let groups = rows.chunks(rows.len().div_ceil(10).max(1));
-    let n = groups.len().max(1) as f64;
-    let off = |rows: &[(f64, f64)]| {
-        rows.iter().map(|(p, happened)| p - happened).sum::<f64>().abs() / rows.len() as f64
-    };
-    groups.map(off).sum::<f64>() / n * 100.0
 }
 
 #[cfg(test)]
@@ -530,15 +490,6 @@ mod tests {
         assert!(
             (back.p_first_order_30d(&keen()) - prospects.p_first_order_30d(&keen())).abs() < 1e-12
         );
-    }
-
-    #[test]
-    fn figures_are_those_worked_out_by_hand() {
-        assert_eq!(auc(&[0.1, 0.5, 0.5, 0.9], &[false, true, false, true]), Some(0.875));
-        assert_eq!(auc(&[0.3, 0.4], &[true, true]), None);
-        assert_eq!(ece_pct(&[0.5; 20], &[[true; 10], [false; 10]].concat()), 0.0);
-        let by_hand = -(0.8_f64.ln() + 0.6_f64.ln()) / 2.0;
-        assert!((log_loss(&[0.2, 0.6], &[false, true]) - by_hand).abs() < 1e-15);
     }
 
     proptest! {
