@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::super::models::{FitError, Fitted, Geometric, History, Model, Params};
 use super::features::{self, FEATURES, Scale};
-use super::history::{Day, Known, Purchase, histories, orders_between};
+use super::history::{Day, Known, Purchase, histories, orders_between, scatter};
 use super::season::Clock;
 
 pub const MODELS: usize = Model::ALL.len();
@@ -153,7 +153,7 @@ fn origin(
         known,
         features: raw.iter().map(|raw| scale.apply(raw)).collect(),
         weight: f64::from(repeat_orders) * f64::from(today - day),
-        half: seen.iter().map(|(key, _, _)| super::history::scatter(!key) % 2 == 0).collect(),
+        half: seen.iter().map(|(key, _, _)| scatter(!key).is_multiple_of(2)).collect(),
         windows,
     })
 }

@@ -18,7 +18,7 @@ pub fn minimise(start: Vec<f64>, mut of: impl FnMut(&[f64], &mut [f64]) -> f64) 
             .map(|row| -row.iter().zip(&slope).map(|(h, g)| h * g).sum::<f64>())
             .collect();
         let mut fall: f64 = step.iter().zip(&slope).map(|(s, g)| s * g).sum();
-        if !(fall < 0.0) {
+        if fall.is_nan() || fall >= 0.0 {
             step = slope.iter().map(|g| -g).collect();
             fall = -slope.iter().map(|g| g * g).sum::<f64>();
             inverse = identity(n, 1.0);

@@ -62,8 +62,8 @@ impl Chance {
                 let weight = share * (p * (1.0 - p)).max(1e-9);
                 for i in 0..CHANCE_TERMS {
                     slope[i] += off * row.terms[i];
-                    for j in 0..=i {
-                        bend[i][j] += weight * row.terms[i] * row.terms[j];
+                    for (bend, term) in bend[i].iter_mut().zip(&row.terms[..=i]) {
+                        *bend += weight * row.terms[i] * term;
                     }
                 }
             }

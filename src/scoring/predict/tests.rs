@@ -140,11 +140,10 @@ fn the_combination_does_no_harm() {
             .iter()
             .map(|member| holdout.judge(&holdout.by_model(&member.fitted.params)))
             .collect();
-        let figures: [(&str, fn(&evaluate::Figures) -> Option<f64>); 3] =
-            [("mae", |f| f.mae), ("rmse", |f| f.rmse), ("log loss", |f| f.log_loss)];
-        for (name, of) in figures {
-            let best = singles.iter().filter_map(of).fold(f64::INFINITY, f64::min);
-            let ratio = of(&combined).unwrap() / best;
+        let of = |f: &evaluate::Figures| [f.mae, f.rmse, f.log_loss].map(Option::unwrap);
+        for (i, name) in ["MAE", "RMSE", "log loss"].into_iter().enumerate() {
+            let best = singles.iter().map(|single| of(single)[i]).fold(f64::INFINITY, f64::min);
+            let ratio = of(&combined)[i] / best;
             assert!(ratio < 1.02, "{habits:?}: {name} {ratio} of the best single model's");
         }
         for baseline in Baseline::ALL {
