@@ -129,7 +129,8 @@ pub fn of_days(
             let today = days.last().map_or(0, |minor| *minor);
             format!("{} {}", format.text("nav.today", &[]), format.money(today))
         },
-        past_label: then.clone(),
+        // Two lines of so many days cross: the caption tells them apart better than a label at the end of one.
+        past_label: String::new(),
         title: format.text(
             "today.curve_days_title",
             &[
@@ -140,7 +141,11 @@ pub fn of_days(
         ),
         unit: format.text(
             "today.curve_days_unit",
-            &[("currency", format.currency.as_str()), ("clock", &format.clock(view.now))],
+            &[
+                ("currency", format.currency.as_str()),
+                ("n", &n),
+                ("clock", &format.clock(view.now)),
+            ],
         ),
         marks,
         ticks,
