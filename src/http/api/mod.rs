@@ -23,8 +23,10 @@ use crate::db::Conn;
 use crate::stores::{self, Store};
 use problem::Problem;
 
-/// Each path below `/api/v1`, the methods it names when another is used, and what answers them.
-const RESOURCES: [(&str, &str, fn(Resource) -> Resource); 14] = [
+/// A path below `/api/v1`, the methods it names when another is used, and what answers them.
+type Route = (&'static str, &'static str, fn(Resource) -> Resource);
+
+const RESOURCES: [Route; 14] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/customers", GET, |at| at.get(customers::list)),

@@ -6,14 +6,9 @@ use crate::http::pages::chart::{Tick, coordinate, hours};
 use crate::http::pages::format::{Format, UNKNOWN};
 
 /// Summed up since midnight.
-pub fn of_day(
-    format: &Format,
-    compared: &Compared,
-    hours: &[i64; 24],
-    hours_before: &[i64; 24],
-    view: View,
-) -> Option<Curve> {
+pub fn of_day(format: &Format, compared: &Compared, view: View) -> Option<Curve> {
     let now = view.now;
+    let (hours, hours_before) = (&compared.course, &compared.course_before);
     let (past, all) = (running(hours_before), running(hours));
     let x = |hour: f64| hour / 24.0 * 100.0;
     let elapsed = ((now.0 - view.span.start().0) as f64 / 3_600e6).clamp(0.0, 24.0);
@@ -71,13 +66,8 @@ pub fn of_day(
 }
 
 /// Day by day; the last day of both as far as today is.
-pub fn of_days(
-    format: &Format,
-    compared: &Compared,
-    days: &[i64],
-    days_before: &[i64],
-    view: View,
-) -> Option<Curve> {
+pub fn of_days(format: &Format, compared: &Compared, view: View) -> Option<Curve> {
+    let (days, days_before) = (&compared.course, &compared.course_before);
     let count = days.len().max(2);
     let step = 100.0 / (count - 1) as f64;
     let x = |day: usize| day as f64 * step;
@@ -156,10 +146,11 @@ pub fn of_days(
 }
 
 /// The sum at each hour's begin, and at the day's end.
-fn running(hours: &[i64; 24]) -> [i64; 25] {
-    let mut sums = [0; 25];
-    for (hour, n) in hours.iter().enumerate() {
-        sums[hour + 1] = sums[hour] + n;
-    }
-    sums
+fn running(hours: &[i64]) -> Vec<i64> {
+    let mut sum = 0;
+    let after = hours.iter().map(|n| {
+        sum += n;
+        sum
+    });
+    std::iter::once(0).chain(after).collect()
 }

@@ -92,14 +92,9 @@ pub struct Line {
 pub struct Compared {
     now: Totals,
     before: Totals,
-    course: Course,
-}
-
-/// How GMV came about in both.
-#[derive(Debug, Clone)]
-enum Course {
-    Hours { now: [i64; 24], before: [i64; 24] },
-    Days { now: Vec<i64>, before: Vec<i64> },
+    /// GMV hour by hour of a single day, day by day of several.
+    course: Vec<i64>,
+    course_before: Vec<i64>,
 }
 
 struct Loaded {
@@ -213,20 +208,16 @@ fn load(
 
 fn compare(conn: &mut Conn, store: &Store, view: View) -> QueryResult<Compared> {
     let View { span, before, .. } = view;
+    let mut course = |span: Span| match view.days {
+        1 => report::gmv_by_hour(conn, store, span.last).map(Vec::from),
+        _ => report::gmv_by_day(conn, store, span),
+    };
+    let (course, course_before) = (course(span)?, course(before)?);
     Ok(Compared {
         now: report::totals(conn, store, span.start(), span.until())?,
         before: report::totals(conn, store, before.start(), before.until())?,
-        course: if view.days == 1 {
-            Course::Hours {
-                now: report::gmv_by_hour(conn, store, span.last)?,
-                before: report::gmv_by_hour(conn, store, before.last)?,
-            }
-        } else {
-            Course::Days {
-                now: report::gmv_by_day(conn, store, span)?,
-                before: report::gmv_by_day(conn, store, before)?,
-            }
-        },
+        course,
+        course_before,
     })
 }
 
@@ -256,9 +247,9 @@ fn build(desk: &Desk, loaded: &Loaded, view: View) -> TodayPage {
         moved: moved.as_ref().map_or(Vec::new(), |m| moved_rows(format, compared, m)),
         moved_total: moved_total(format, compared),
         unmoved: if moved.is_some() { String::new() } else { format.text("today.unmoved", &[]) },
-        curve: match &compared.course {
-            Course::Hours { now, before } => curve::of_day(format, compared, now, before, view),
-            Course::Days { now, before } => curve::of_days(format, compared, now, before, view),
+        curve: match view.days {
+            1 => curve::of_day(format, compared, view),
+            _ => curve::of_days(format, compared, view),
         },
         curve_name: format
             .text(if view.days == 1 { "today.curve" } else { "today.curve_days" }, &[]),
