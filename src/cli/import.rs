@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::CliError;
 use crate::config::Config;
 use crate::db::Db;
-use crate::intake::import::{Import, ImportError, Kind, Report};
+use crate::intake::import::{Import, ImportError, Kind, Progress, Report};
 use crate::journal::Journal;
 use crate::primitives::Clock;
 use crate::secret::Secret;
@@ -71,9 +71,11 @@ pub fn run(
 ) -> Result<(), CliError> {
     let (kind, file) = command.parts();
     let bar = progress_bar(&file.file);
-    let progress = |bytes: u64, rows: u64| {
-        bar.set_position(bytes);
-        bar.set_message(format!("{rows} rows"));
+    let progress = |at: Progress| {
+        // Half of the way is reading, half storing.
+        let share_stored = at.stored as f64 / at.handed_over.max(1) as f64;
+        bar.set_position((at.bytes as f64 * (1.0 + share_stored) / 2.0) as u64);
+        bar.set_message(format!("{} rows read, {} stored", at.rows, at.stored));
     };
     let import = Import { kind, path: &file.file, store, now: clock.now(), progress: &progress };
     let outcome = if file.dry_run {
@@ -99,6 +101,8 @@ fn explain(error: ImportError) -> CliError {
         ImportError::Unreadable { .. } => CliError::usage(error),
         ImportError::Append(_) | ImportError::Db(_) => CliError::from(error)
             .hint("what was stored stays; run the same import again, it repeats nothing"),
+        ImportError::SetAside(_) => CliError::from(error)
+            .hint("rows wait there until they are stored: make room for about three times the file, or set TMPDIR"),
         ImportError::Rejects { .. } => CliError::from(error),
     }
 }

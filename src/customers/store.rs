@@ -218,17 +218,11 @@ pub fn load(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<Vec<Stored>> {
     Ok(found)
 }
 
-/// Rows for new customers, about whom nothing is known yet but the shop's id, where they have one.
-pub fn create(
-    conn: &mut Conn,
-    store: StoreId,
-    new: &[(CustomerId, Option<&str>)],
-) -> QueryResult<()> {
+/// Rows for new customers.
+pub fn create(conn: &mut Conn, store: StoreId, new: &[(CustomerId, &Profile)]) -> QueryResult<()> {
     for part in new.chunks(CHUNK) {
-        let rows: Vec<_> = part
-            .iter()
-            .map(|(id, external_id)| CustomerRow::new(*id, store, &Profile::of(*external_id)))
-            .collect();
+        let rows: Vec<_> =
+            part.iter().map(|(id, profile)| CustomerRow::new(*id, store, profile)).collect();
         each_backend!(&mut *conn, c => diesel::insert_into(customers::table).values(&rows).execute(c))?;
     }
     Ok(())

@@ -198,7 +198,7 @@ async fn store(app: &App, key: &Key, call: Call, mut outcome: Outcome) -> Result
         AppendError::Db(error) => error.into(),
     })?;
     let became = |what: fn(&Appended) -> bool| appended.iter().filter(|a| what(a)).count();
-    counted("stored", became(|a| matches!(a, Appended::New(_))));
+    counted("stored", became(|a| matches!(a, Appended::New { .. })));
     counted("repeated", became(|a| matches!(a, Appended::Repeated)));
     counted("dropped", became(|a| matches!(a, Appended::Dropped)));
     Ok(())

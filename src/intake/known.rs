@@ -1,4 +1,4 @@
-//! What the database holds already of a batch: an import tells what it made from what it changed.
+//! What the database holds already of a batch: so a rehearsal can tell what an import would make and change.
 
 use std::collections::HashSet;
 
@@ -7,18 +7,50 @@ use diesel::prelude::*;
 use crate::db::Conn;
 use crate::db::schema::{fact_keys, identities, order_keys};
 use crate::identity::Identity;
-use crate::journal::{Body, NewFact, Source};
+use crate::journal::{Appended, Body, NewFact, Source};
 use crate::primitives::StoreId;
 
 /// SQLite takes 32,766 binds; PostgreSQL's planner slows down before that.
 const CHUNK: usize = 2_000;
 
+/// What becomes of one fact's order, or else person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foretold {
+    Created,
+    Updated,
+    Unchanged,
+}
+
+impl From<&Appended> for Foretold {
+    fn from(appended: &Appended) -> Self {
+        match appended {
+            Appended::New { first: true, .. } => Self::Created,
+            Appended::New { first: false, .. } => Self::Updated,
+            Appended::Repeated | Appended::Dropped => Self::Unchanged,
+        }
+    }
+}
+
+/// What would become of `facts` if they were appended now.
+pub fn foretell(conn: &mut Conn, store: StoreId, facts: &[NewFact]) -> QueryResult<Vec<Foretold>> {
+    let mut known = Known::load(conn, store, facts)?;
+    let mut repeated = repeated(conn, store, facts)?;
+    Ok(facts
+        .iter()
+        .map(|fact| match (known.meet(fact), repeated.insert(fact.source_key.clone())) {
+            (_, false) => Foretold::Unchanged,
+            (true, true) => Foretold::Updated,
+            (false, true) => Foretold::Created,
+        })
+        .collect())
+}
+
 /// The orders and identities of a batch that have been told of before.
 #[derive(Debug, Default)]
-pub struct Known(HashSet<Identity>);
+struct Known(HashSet<Identity>);
 
 impl Known {
-    pub fn load(conn: &mut Conn, store: StoreId, facts: &[NewFact]) -> QueryResult<Self> {
+    fn load(conn: &mut Conn, store: StoreId, facts: &[NewFact]) -> QueryResult<Self> {
         let mut known = HashSet::new();
         let mut orders = Vec::new();
         let mut people = Vec::new();
@@ -44,7 +76,7 @@ impl Known {
     }
 
     /// Whether the fact's subject was known; it is from now on.
-    pub fn meet(&mut self, fact: &NewFact) -> bool {
+    fn meet(&mut self, fact: &NewFact) -> bool {
         match subject(fact) {
             Subject::Order(id) => !self.0.insert(Identity::order(id)),
             Subject::Person(identities) => {
@@ -57,11 +89,7 @@ impl Known {
 }
 
 /// Which of these facts the journal holds already, by their keys.
-pub fn repeated(
-    conn: &mut Conn,
-    store: StoreId,
-    facts: &[NewFact],
-) -> QueryResult<HashSet<String>> {
+fn repeated(conn: &mut Conn, store: StoreId, facts: &[NewFact]) -> QueryResult<HashSet<String>> {
     let keys: Vec<&str> = facts.iter().map(|fact| fact.source_key.as_str()).collect();
     let mut repeated = HashSet::new();
     for keys in keys.chunks(CHUNK) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel::QueryResult;
 
-use super::fold::{Fact, Folded, Frame};
-use super::persist::Keeper;
+use super::fold::{Fact, Folded, Frame, fold_all};
+use super::persist::{Keeper, Kept};
 use super::writer::Appended;
 use super::{Body, NewFact, Payload, store};
 use crate::customers::{merge, store as customers};
@@ -49,6 +49,7 @@ pub(super) fn append(
         evidence: Evidence::default(),
         changed: BTreeSet::new(),
         holders: HashMap::new(),
+        held_before: HashMap::new(),
         created: Vec::new(),
         moves: Vec::new(),
         claimed: BTreeSet::new(),
@@ -81,6 +82,8 @@ struct Batch<'a, 'c> {
     /// Identities whose row is to be written.
     changed: BTreeSet<Identity>,
     holders: HashMap<String, Holder>,
+    /// The holders as they are stored.
+    held_before: HashMap<String, (CustomerId, String)>,
     created: Vec<(CustomerId, Option<String>)>,
     /// Facts that change hands: from, through which subject, to.
     moves: Vec<(CustomerId, Identity, CustomerId)>,
@@ -106,15 +109,16 @@ impl Batch<'_, '_> {
 
         let fresh = self.without_the_erased(fresh)?;
         self.load_identities(fresh.iter().flatten())?;
+        let firsts = self.first_words(&fresh);
         self.resolve(fresh.iter().flatten())?;
         let mut outcomes = Vec::with_capacity(fresh.len());
         let mut facts = Vec::with_capacity(fresh.len());
-        for fact in fresh {
+        for (fact, first) in fresh.into_iter().zip(firsts) {
             let Some(fact) = fact.and_then(|fresh| self.place(fresh)) else {
                 outcomes.push(Appended::Dropped);
                 continue;
             };
-            outcomes.push(Appended::New(fact.customer));
+            outcomes.push(Appended::New { customer: fact.customer, first });
             facts.push(fact);
         }
         self.write(facts)?;
@@ -151,10 +155,29 @@ impl Batch<'_, '_> {
         let order_ids: Vec<&str> = order_ids.into_iter().collect();
         for holder in orders::store::holders(self.conn, self.store, &order_ids)? {
             named.insert(holder.subject.clone());
+            let stored = (holder.customer_id, holder.claim.clone());
+            self.held_before.insert(holder.order_id.clone(), stored);
             self.holders.insert(holder.order_id.clone(), holder);
         }
         named.extend(order_ids.iter().map(|id| Identity::order(id)));
         self.load(named.into_iter().collect())
+    }
+
+    /// For each fact, whether nothing was known before of the order, or else the person, that it speaks of.
+    fn first_words(&self, fresh: &[Option<Fresh>]) -> Vec<bool> {
+        let (mut orders, mut people) = (HashSet::new(), HashSet::new());
+        let mut is_first = |fresh: &Fresh| match fresh.fact.body.order_id() {
+            Some(order_id) => {
+                !self.holders.contains_key(order_id) && orders.insert(order_id.to_owned())
+            }
+            None => {
+                let named = fresh.identities();
+                let known = named.iter().any(|i| self.owned.contains_key(i) || people.contains(i));
+                people.extend(named);
+                !known
+            }
+        };
+        fresh.iter().map(|fresh| fresh.as_ref().is_some_and(&mut is_first)).collect()
     }
 
     /// Loads identities, their evidence, and whoever that evidence may make their owner.
@@ -313,30 +336,60 @@ impl Batch<'_, '_> {
     }
 
     fn write(&mut self, mut facts: Vec<Fact>) -> QueryResult<()> {
-        let created: Vec<_> =
-            self.created.iter().map(|(id, external)| (*id, external.as_deref())).collect();
-        customers::create(self.conn, self.store, &created)?;
+        facts.sort_by(|a, b| (a.customer, a.position()).cmp(&(b.customer, b.position())));
+        let created = self.fold_created(&facts);
+        let profiles: Vec<_> = created.iter().map(|(id, folded)| (*id, &folded.profile)).collect();
+        customers::create(self.conn, self.store, &profiles)?;
         let rows: Vec<Owned> =
             self.changed.iter().filter_map(|i| self.owned.get(i)).cloned().collect();
         identity::store::save(self.conn, &rows)?;
         let mut anew = self.hand_over()?;
+        let holders = self.changed_holders();
+        orders::store::save_holders(self.conn, &holders)?;
+        store::insert(self.conn, self.store, &facts)?;
+        self.tell_products(&facts)?;
+
+        let mut folded: Vec<Kept> = Vec::new();
+        let mut steady: BTreeSet<CustomerId> = facts.iter().map(|fact| fact.customer).collect();
+        for (id, state) in created {
+            // A customer made for an identity that another owns has no facts, and needs no rollup.
+            if steady.remove(&id) && !anew.contains(&id) {
+                folded.push(Kept { id, folded: state, profile_changed: false });
+            }
+        }
+        let steady: Vec<CustomerId> = steady.difference(&anew).copied().collect();
+        let is_stored = self.fold_on(&steady, &facts, &mut folded, &mut anew)?;
+        self.keeper.save(self.conn, &folded, &is_stored)?;
+        self.keeper.fold_anew(self.conn, &anew.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Those made in this transaction, as their facts in it make them. `facts` are sorted by customer and position.
+    fn fold_created(&self, facts: &[Fact]) -> Vec<(CustomerId, Folded)> {
+        let fold = |(id, external_id): &(CustomerId, Option<String>)| {
+            let from = facts.partition_point(|fact| fact.customer < *id);
+            let theirs = facts[from..].iter().take_while(|fact| fact.customer == *id);
+            (*id, fold_all(external_id.as_deref(), theirs, &self.keeper.frame))
+        };
+        self.created.iter().map(fold).collect()
+    }
+
+    /// The holders whose row is new or no longer says what is so.
+    fn changed_holders(&mut self) -> Vec<Holder> {
         for holder in self.holders.values_mut() {
             if let Some(owned) = self.owned.get(&holder.subject) {
                 holder.customer_id = owned.customer_id;
             }
         }
-        orders::store::save_holders(
-            self.conn,
-            &self.holders.values().cloned().collect::<Vec<_>>(),
-        )?;
-        store::insert(self.conn, self.store, &facts)?;
-        self.tell_products(&facts)?;
-
-        facts.sort_by(|a, b| (a.customer, a.position()).cmp(&(b.customer, b.position())));
-        let touched: BTreeSet<CustomerId> = facts.iter().map(|fact| fact.customer).collect();
-        let steady: Vec<CustomerId> = touched.difference(&anew).copied().collect();
-        self.fold_on(&steady, &facts, &mut anew)?;
-        self.keeper.fold_anew(self.conn, &anew.into_iter().collect::<Vec<_>>())
+        // The claim names the fact that won, and with it the subject.
+        let says = |holder: &Holder, stored: &(CustomerId, String)| {
+            (holder.customer_id, &holder.claim) == (stored.0, &stored.1)
+        };
+        let is_changed = |holder: &&Holder| {
+            self.held_before.get(&holder.order_id).is_none_or(|stored| !says(holder, stored))
+        };
+        let mut changed: Vec<Holder> = self.holders.values().filter(is_changed).cloned().collect();
+        changed.sort_by(|a, b| a.order_id.cmp(&b.order_id));
+        changed
     }
 
     /// Moves facts and orders to their new owners; returns everyone whose history changed by it.
@@ -424,13 +477,15 @@ impl Batch<'_, '_> {
         Ok(())
     }
 
-    /// Folds each customer's new facts onto what is stored; those that cannot take them in place go to `anew`.
+    /// Folds each customer's new facts onto what is stored, into `folded`; those that cannot take them in place go
+    /// to `anew`. Returns the orders that are stored already.
     fn fold_on(
         &mut self,
         steady: &[CustomerId],
         facts: &[Fact],
+        folded: &mut Vec<Kept>,
         anew: &mut BTreeSet<CustomerId>,
-    ) -> QueryResult<()> {
+    ) -> QueryResult<HashSet<(CustomerId, String)>> {
         let mut theirs: HashMap<CustomerId, &[Fact]> = HashMap::new();
         for run in facts.chunk_by(|a, b| a.customer == b.customer) {
             theirs.insert(run[0].customer, run);
@@ -445,7 +500,6 @@ impl Batch<'_, '_> {
             .iter()
             .flat_map(|(id, log)| log.orders.keys().map(move |order_id| (*id, order_id.clone())))
             .collect();
-        let mut folded: Vec<(CustomerId, Folded, bool)> = Vec::with_capacity(steady.len());
         for stored in customers::load(self.conn, steady)? {
             let new = theirs[&stored.id];
             let profile_before = stored.profile.clone();
@@ -471,10 +525,10 @@ impl Batch<'_, '_> {
             if has_orders {
                 state.sum_up_orders(&self.keeper.frame);
             }
-            let is_changed = state.profile != profile_before;
-            folded.push((stored.id, state, is_changed));
+            let profile_changed = state.profile != profile_before;
+            folded.push(Kept { id: stored.id, folded: state, profile_changed });
         }
-        self.keeper.save(self.conn, &folded, &is_stored)
+        Ok(is_stored)
     }
 }
 

@@ -36,7 +36,7 @@ impl Source {
 }
 
 /// A fact as a source tells it: not stored yet, its customer not known yet.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewFact {
     pub source: Source,
     /// Unique within the store and source: a messageId, or an order id and a hash of what is said of it.

@@ -14,4 +14,4 @@ pub use crate::identity::Identifiers;
 pub use crate::orders::{OrderStated, OrderStatus, ProductRef};
 pub use append::erased_identity;
 pub use fact::{Body, CartChange, Context, NewFact, Payload, Source};
-pub use writer::{AppendError, Appended, Journal, Writer};
+pub use writer::{Answer, AppendError, Appended, Journal, Writer};

@@ -13,6 +13,14 @@ use crate::orders::store::ToSave;
 use crate::primitives::{CustomerId, StoreId, Timestamp};
 use crate::visits::{self, Visit};
 
+/// A customer as folding made them.
+pub(super) struct Kept {
+    pub id: CustomerId,
+    pub folded: Folded,
+    /// Whether the profile has to be written too.
+    pub profile_changed: bool,
+}
+
 /// Of one store, at one time.
 pub(super) struct Keeper {
     pub store: StoreId,
@@ -35,12 +43,12 @@ impl Keeper {
         visits::delete_all(conn, ids)?;
         orders::store::delete_all(conn, ids)?;
         let stored = customers::load(conn, ids)?;
-        let folded: Vec<(CustomerId, Folded, bool)> = stored
+        let folded: Vec<Kept> = stored
             .into_iter()
             .map(|stored| {
                 let facts = by_customer.get(&stored.id).copied().unwrap_or_default();
                 let folded = fold_all(stored.profile.external_id.as_deref(), facts, &self.frame);
-                (stored.id, folded, true)
+                Kept { id: stored.id, folded, profile_changed: true }
             })
             .collect();
         self.save(conn, &folded, &HashSet::new())
@@ -49,37 +57,43 @@ impl Keeper {
     pub fn save(
         &self,
         conn: &mut Conn,
-        folded: &[(CustomerId, Folded, bool)],
+        folded: &[Kept],
         is_stored: &HashSet<(CustomerId, String)>,
     ) -> QueryResult<()> {
-        let profiles: Vec<_> =
-            folded.iter().filter(|(_, _, new)| *new).map(|(id, f, _)| (*id, &f.profile)).collect();
+        let profiles: Vec<_> = folded
+            .iter()
+            .filter(|kept| kept.profile_changed)
+            .map(|kept| (kept.id, &kept.folded.profile))
+            .collect();
         customers::save_profiles(conn, self.store, &profiles)?;
-        let rollups: Vec<_> = folded.iter().map(|(id, f, _)| (*id, &f.rollup)).collect();
+        let rollups: Vec<_> = folded.iter().map(|kept| (kept.id, &kept.folded.rollup)).collect();
         customers::save_rollups(conn, self.store, &self.frame.currency, self.changed_at, &rollups)?;
         let rows: Vec<Visit> = folded
             .iter()
-            .flat_map(|(id, f, _)| {
-                f.visits.values().map(|visit| Visit::new(*id, self.store, visit))
+            .flat_map(|kept| {
+                let visits = kept.folded.visits.values();
+                visits.map(|visit| Visit::new(kept.id, self.store, visit))
             })
             .collect();
         visits::save(conn, &rows)?;
         let touched = || {
-            folded
-                .iter()
-                .flat_map(|(id, f, _)| f.touched_orders.iter().map(move |order| (*id, f, order)))
+            folded.iter().flat_map(|kept| {
+                let orders = kept.folded.touched_orders.iter();
+                orders.map(move |order| (kept.id, &kept.folded.log, order))
+            })
         };
         let told: Vec<ToSave<'_>> = touched()
-            .filter_map(|(customer, f, order_id)| {
-                let order = f.log.orders.get(order_id)?;
-                let is_stored = is_stored.contains(&(customer, order_id.clone()));
+            .filter_map(|(customer, log, order_id)| {
+                let order = log.orders.get(order_id)?;
+                let is_stored =
+                    !is_stored.is_empty() && is_stored.contains(&(customer, order_id.clone()));
                 Some(ToSave { customer, order_id, order, is_stored })
             })
             .collect();
         orders::store::save(conn, self.store, &told)?;
         let waiting: Vec<_> = touched()
-            .filter_map(|(customer, f, order_id)| {
-                Some((customer, order_id.as_str(), f.log.waiting.get(order_id)?))
+            .filter_map(|(customer, log, order_id)| {
+                Some((customer, order_id.as_str(), log.waiting.get(order_id)?))
             })
             .flat_map(|(customer, order_id, told)| {
                 told.iter().map(move |(key, r)| (customer, order_id, key.as_str(), r))

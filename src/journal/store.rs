@@ -63,6 +63,9 @@ pub fn claim_keys(
     keys: &[(Source, &str)],
 ) -> QueryResult<HashSet<(Source, String)>> {
     let mut free = HashSet::with_capacity(keys.len());
+    // In the order of the index, neighbours meet on one page.
+    let mut keys = keys.to_vec();
+    keys.sort_unstable();
     for part in keys.chunks(CHUNK) {
         let rows: Vec<_> = part
             .iter()

@@ -20,8 +20,9 @@ use crate::secret::Secret;
 /// What became of one appended fact, in the order they were handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// Stored now, as this customer's.
-    New(CustomerId),
+    /// Stored now, as this customer's; `first` if nothing was known before of the order, or else the person, that it
+    /// speaks of.
+    New { customer: CustomerId, first: bool },
     /// Known already: nothing changed.
     Repeated,
     /// Of someone erased, or naming nobody and no order: acknowledged and dropped.
@@ -45,6 +46,9 @@ const QUEUE: usize = 1_024;
 
 /// Facts in one transaction: enough to make the commit cheap, few enough to keep answers quick.
 const GROUP: usize = 2_000;
+
+/// The promise of an answer to facts that were handed in.
+pub type Answer = oneshot::Receiver<Result<Vec<Appended>, AppendError>>;
 
 struct Job {
     store: StoreId,
@@ -139,7 +143,7 @@ impl Journal {
         store: StoreId,
         facts: Vec<NewFact>,
         received_at: Option<Timestamp>,
-    ) -> Result<oneshot::Receiver<Result<Vec<Appended>, AppendError>>, AppendError> {
+    ) -> Result<Answer, AppendError> {
         let (answer, answered) = oneshot::channel();
         self.count(facts.len());
         self.jobs
@@ -216,32 +220,36 @@ impl Loop {
         }
     }
 
-    /// The jobs' outcomes, in their order. The facts stay with the jobs, for a second try.
+    /// The jobs' outcomes, in their order. The facts of several jobs stay with them, for a second try.
     fn store(&self, group: &mut [Job]) -> Result<Vec<Vec<Appended>>, AppendError> {
         let now = self.clock.now();
         let means = Means { ids: &self.ids, secret: &self.secret };
+        let sizes: Vec<usize> = group.iter().map(|job| job.facts.len()).collect();
+        let is_alone = group.len() == 1;
         let work = || {
             self.db.write_here(|conn| {
-                let mut outcomes = Vec::with_capacity(group.len());
+                let mut appended = Vec::new();
                 // One store's jobs that came in at one time are appended together: that is where batching pays.
                 for run in
-                    group.chunk_by(|a, b| (a.store, a.received_at) == (b.store, b.received_at))
+                    group.chunk_by_mut(|a, b| (a.store, a.received_at) == (b.store, b.received_at))
                 {
-                    let facts: Vec<NewFact> =
-                        run.iter().flat_map(|job| job.facts.iter().cloned()).collect();
                     let at = run[0].received_at.unwrap_or(now);
-                    let appended = append::append(conn, &means, run[0].store, facts, at)
+                    let facts = match run {
+                        [only] if is_alone => std::mem::take(&mut only.facts),
+                        _ => run.iter().flat_map(|job| job.facts.iter().cloned()).collect(),
+                    };
+                    let outcomes = append::append(conn, &means, run[0].store, facts, at)
                         .map_err(DbError::from)?;
-                    let mut appended = appended.into_iter();
-                    outcomes.extend(
-                        run.iter().map(|job| appended.by_ref().take(job.facts.len()).collect()),
-                    );
+                    appended.extend(outcomes);
                 }
-                Ok::<_, DbError>(outcomes)
+                Ok::<_, DbError>(appended)
             })
         };
         match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(outcome) => Ok(outcome?),
+            Ok(outcome) => {
+                let mut appended = outcome?.into_iter();
+                Ok(sizes.into_iter().map(|size| appended.by_ref().take(size).collect()).collect())
+            }
             Err(_) => Err(AppendError::Panicked),
         }
     }

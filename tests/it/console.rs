@@ -250,7 +250,7 @@ async fn buy(app: &App, now: Timestamp) -> Vec<CustomerId> {
         }
         let appended = app.journal.append(STORE, facts).await.expect("stored facts");
         match appended[0] {
-            Appended::New(id) => customers.push(id),
+            Appended::New { customer, .. } => customers.push(customer),
             other => panic!("{other:?}"),
         }
     }

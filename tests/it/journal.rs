@@ -116,7 +116,7 @@ on_both_backends! {
         let journal = start(&test);
         let view = fact("m1", 0, who(Some("a"), None, None), page());
         let first = journal.append(DEFAULT, vec![view.clone(), view.clone()]).await.unwrap();
-        assert!(matches!(first[..], [Appended::New(_), Appended::Repeated]), "{first:?}");
+        assert!(matches!(first[..], [Appended::New { .. }, Appended::Repeated]), "{first:?}");
         assert_eq!(journal.append(DEFAULT, vec![view]).await.unwrap(), [Appended::Repeated]);
         assert_eq!(customer_of(&test.db, DEFAULT, "anon:a").unwrap().rollup.page_views, 1);
     }
@@ -137,7 +137,7 @@ on_both_backends! {
             fact("m3", 9_000, visitor(), page()),
         ];
         let outcomes = journal.append(DEFAULT, before).await.unwrap();
-        let Appended::New(anonymous) = outcomes[0] else { panic!("{outcomes:?}") };
+        let Appended::New { customer: anonymous, .. } = outcomes[0] else { panic!("{outcomes:?}") };
         let signed_in = fact("m4", 9_100, who(Some("a"), Some("7"), Some("Ann@Shop.example")), consent(true, None));
         journal.append(DEFAULT, vec![signed_in]).await.unwrap();
 
@@ -183,7 +183,7 @@ on_both_backends! {
         let other = new_store(&test.db, 2);
         let placed = || fact("m1", 0, who(None, Some("7"), None), order("1001", OrderStatus::Paid, 500));
         journal.append(DEFAULT, vec![placed()]).await.unwrap();
-        assert!(matches!(journal.append(other, vec![placed()]).await.unwrap()[..], [Appended::New(_)]));
+        assert!(matches!(journal.append(other, vec![placed()]).await.unwrap()[..], [Appended::New { .. }]));
         let (here, there) = (customer_of(&test.db, DEFAULT, "ext:7").unwrap(), customer_of(&test.db, other, "ext:7").unwrap());
         assert_ne!(here.id, there.id);
         assert_eq!((here.rollup.orders_count, there.rollup.orders_count), (1, 1));
@@ -231,7 +231,7 @@ on_both_backends! {
             fact("m5", 40, who(Some("b"), Some("8"), Some("ann@shop.example")), page()),
         ]).await.unwrap();
         assert_eq!(outcomes[0], Appended::Dropped);
-        assert_eq!(outcomes[1], Appended::New(before.id), "orders stay with the tombstone");
+        assert_eq!(outcomes[1], Appended::New { customer: before.id, first: true }, "orders stay with the tombstone");
         for gone in ["ext:7", "anon:a", "ann@shop.example"] {
             assert!(customer_of(&test.db, DEFAULT, gone).is_none(), "{gone}");
         }

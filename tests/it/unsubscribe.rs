@@ -63,7 +63,7 @@ impl House {
         };
         let appended = self.app.journal.append(STORE, vec![fact]).await.expect("a stored fact");
         match appended[..] {
-            [homing::journal::Appended::New(id)] => id,
+            [homing::journal::Appended::New { customer, .. }] => customer,
             _ => panic!("{appended:?}"),
         }
     }
