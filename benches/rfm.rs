@@ -25,9 +25,12 @@ fn people(n: u64) -> Vec<Person> {
                 orders_count: order_days,
                 order_days,
                 spent: ((1.0 + -chance().ln()) * 4_000.0) as i64 * i64::from(order_days),
+                first_order_day: 20_000 - days - (order_days - 1) * 20,
                 last_order_at: Timestamp(i64::from(20_000 - days) * 86_400_000_000),
                 last_order_day: 20_000 - days,
                 median_gap_days: (order_days > 1).then(|| (chance() * 90.0).round().max(1.0)),
+                log_gap_sum: f64::from(order_days - 1) * 20_f64.ln(),
+                last_order_value: 4_000,
             };
             Person { id: CustomerId(id as i64), history: History::Buyer(history) }
         })

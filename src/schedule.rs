@@ -3,6 +3,7 @@
 //! Runs never overlap themselves, are tracked, and end when the process is told to stop: what is in the air is
 //! finished, nothing new is begun.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::db::{Db, DbError};
 use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::planner::{self, Positions};
+use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::scoring;
 use crate::stores::{self, Store};
 
@@ -28,6 +30,8 @@ struct Runs {
     positions: Arc<Mutex<Positions>>,
     sending: Mutex<()>,
     scoring: Mutex<()>,
+    /// Until when each store's changed customers are scored anew: a mere hint.
+    rescored: Mutex<HashMap<StoreId, Timestamp>>,
 }
 
 /// A running scheduler. Dropping it stops nothing: the token does.
@@ -54,6 +58,7 @@ impl Runner {
             positions: Arc::default(),
             sending: Mutex::new(()),
             scoring: Mutex::new(()),
+            rescored: Mutex::default(),
         });
         let scheduler = JobScheduler::new().await?;
         let every = |interval: Duration, run: fn(Arc<Runs>) -> RunFuture| {
@@ -170,11 +175,15 @@ impl Runs {
                 return;
             }
             let (db, id, now) = (self.office.db.clone(), store.id, self.clocks.instants().now);
-            let work = move || score_if_due(&db, &store, now);
+            let since = self.rescored.lock().await.get(&id).copied();
+            let work = move || score_if_due(&db, &store, since, now);
             match on_blocking_thread(work).await {
-                Ok(false) => {}
+                Ok(Scored::Changed { until }) => {
+                    self.rescored.lock().await.insert(id, until);
+                }
                 // Whoever entered a segment did so at the run's time, which the planner may have passed already.
-                Ok(true) => {
+                Ok(Scored::All) => {
+                    self.rescored.lock().await.insert(id, now);
                     self.office.metrics.passes.with_label_values(&["score"]).inc();
                     self.positions.lock().await.forget(id);
                 }
@@ -186,16 +195,36 @@ impl Runs {
     }
 }
 
+enum Scored {
+    All,
+    /// Only those whose rollup changed, up to this time of the real clock.
+    Changed {
+        until: Timestamp,
+    },
+}
+
+/// What is committed now may carry a time a little earlier: so far back is looked again.
+const OVERLAP: Delay = Delay::seconds(10);
+
 fn score_if_due(
     db: &Db,
     store: &Store,
-    now: crate::primitives::Timestamp,
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Scored, Box<dyn std::error::Error + Send + Sync>> {
     let is_due = db.read_here(|conn| scoring::run::due(conn, store, now).map_err(DbError::from))?;
     if is_due {
         scoring::score_store(db, store, now)?;
+        return Ok(Scored::All);
     }
-    Ok(is_due)
+    let since = match since {
+        Some(since) => since.minus(OVERLAP),
+        None => db.read_here(|conn| -> Result<_, DbError> {
+            Ok(scoring::run::last_ran_at(conn, store)?.unwrap_or(now).minus(OVERLAP))
+        })?,
+    };
+    let (until, _) = scoring::rescore_changed(db, store, since, now)?;
+    Ok(Scored::Changed { until })
 }
 
 /// A panic in there ends the run, not the scheduler.

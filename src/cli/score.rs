@@ -5,9 +5,13 @@ use std::time::Instant;
 use clap::Args;
 
 use super::CliError;
+use super::table::Table;
 use crate::db::Db;
 use crate::primitives::{Clock, Timestamp};
+use crate::reports::calibration::{self, Calibration};
 use crate::scoring;
+use crate::scoring::predict::Choice;
+use crate::scoring::predict::baselines::Baseline;
 use crate::stores::Store;
 
 #[derive(Args)]
@@ -16,6 +20,9 @@ pub struct ScoreArgs {
     /// past it shows the scores of that day until the next scoring, and triggers nothing.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
+    /// Then print how good the predictions are: what was forecast in the past beside what came.
+    #[arg(long, conflicts_with = "as_of")]
+    report: bool,
 }
 
 pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(), CliError> {
@@ -40,7 +47,102 @@ pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(),
         report.moved,
         began.elapsed().as_secs_f64()
     );
+    if args.report {
+        let kept = db.read_here(|conn| {
+            calibration::calibration(conn, store.id).map_err(crate::db::DbError::from)
+        })?;
+        if let Some(kept) = kept {
+            print_report(&kept);
+        }
+    }
     Ok(())
+}
+
+fn print_report(report: &Calibration) {
+    match &report.note {
+        Some(note) => println!("\nPredictions are what is usual in shops: {note}."),
+        None => println!("\nPredictions are made by {}.", choice(report.choice)),
+    }
+    if !report.models.is_empty() {
+        let mut table =
+            Table::new(&["model", "weight", "of orders", "parameters"]).numbers(&[1, 2]);
+        for one in &report.models {
+            let params = one.params.iter().map(|(name, value)| match value.as_f64() {
+                Some(value) => format!("{name} {value:.4}"),
+                None => format!("{name} {value}"),
+            });
+            table.row([
+                one.model.to_owned(),
+                percent(one.chance_weight),
+                percent(one.count_weight),
+                params.collect::<Vec<_>>().join(", "),
+            ]);
+        }
+        println!("\n{table}");
+    }
+    for horizon in &report.horizons {
+        println!(
+            "Forecast of {} for {} days: {} customers, {} days with orders came; made by {}.",
+            horizon.made_on,
+            horizon.horizon_days,
+            horizon.customers,
+            horizon.orders,
+            choice(horizon.choice)
+        );
+        let heads = ["by", "log loss", "Brier", "ECE %", "AUC", "total error %", "MAE", "RMSE"];
+        let mut table = Table::new(&heads).numbers(&[1, 2, 3, 4, 5, 6, 7]);
+        let rows = [
+            ("predictions", Some(&horizon.combined)),
+            ("RFM cell rate", horizon.rfm_rate.as_ref()),
+            ("overdue ratio", horizon.overdue.as_ref()),
+        ];
+        for (name, figures) in rows {
+            let Some(f) = figures else { continue };
+            let figure = |value: Option<f64>, digits: usize| {
+                value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+            };
+            table.row([
+                name.to_owned(),
+                figure(f.log_loss, 4),
+                figure(f.brier, 4),
+                figure(f.ece_pct, 2),
+                figure(f.auc, 4),
+                figure(f.total_error_pct, 1),
+                figure(f.mae, 4),
+                figure(f.rmse, 4),
+            ]);
+        }
+        println!("{table}");
+        let mut table =
+            Table::new(&["tenth", "customers", "predicted", "happened"]).numbers(&[0, 1, 2, 3]);
+        for (tenth, decile) in (1..).zip(&horizon.deciles) {
+            table.row([
+                tenth.to_string(),
+                decile.customers.to_string(),
+                percent(decile.predicted),
+                percent(decile.happened),
+            ]);
+        }
+        println!("{table}");
+        if let (Some(before), Some(at)) = (horizon.log_loss_before, horizon.before) {
+            println!("Log loss in the report as of {at}: {before:.4}.\n");
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn choice(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Combination => "the mixture of models, corrected by the store's past",
+        Choice::Baseline(Baseline::RfmRate) => {
+            "the rate of each RFM cell, which did better on the past"
+        }
+        Choice::Baseline(Baseline::Overdue) => "the overdue ratio, which did better on the past",
+        Choice::Pooled => "what is usual in shops",
+    }
 }
 
 fn parse_as_of(raw: &str, store: &Store) -> Result<Timestamp, CliError> {

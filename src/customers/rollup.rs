@@ -31,6 +31,10 @@ pub struct Rollup {
     pub last_order_day: Option<i32>,
     /// Median of the days between successive order days.
     pub median_gap_days: Option<f64>,
+    /// Sum of ln(days) over the gaps between successive order days: how regular they are.
+    pub log_gap_sum: f64,
+    /// Of the last order day, net of refunds, in minor units of the store's currency.
+    pub last_order_value: i64,
     /// Any order placed, counting or not: it closes visits and baskets.
     pub last_placed_at: Option<Timestamp>,
     pub state: State,

@@ -12,7 +12,7 @@ use crate::primitives::{Currency, CustomerId, EmailAddress, StoreId, Timestamp};
 /// Of a customer made in the same transaction as the first fact about them.
 const NOT_YET: Timestamp = Timestamp::MAX;
 
-/// 29 columns of a rollup times this stay below SQLite's 32,766 parameters.
+/// 30 columns of a rollup times this stay below SQLite's 32,766 parameters.
 const CHUNK: usize = 1_000;
 
 #[derive(HasQuery, Insertable)]
@@ -67,6 +67,8 @@ struct RollupRow {
     last_order_at: Option<Timestamp>,
     last_order_day: Option<i32>,
     median_gap_days: Option<f64>,
+    log_gap_sum: f64,
+    last_order_value: i64,
     last_placed_at: Option<Timestamp>,
     state: String,
 }
@@ -163,6 +165,8 @@ impl RollupRow {
             last_order_at: rollup.last_order_at,
             last_order_day: rollup.last_order_day,
             median_gap_days: rollup.median_gap_days,
+            log_gap_sum: rollup.log_gap_sum,
+            last_order_value: rollup.last_order_value,
             last_placed_at: rollup.last_placed_at,
             state: serde_json::to_string(&rollup.state).unwrap_or_else(|_| "{}".to_owned()),
         }
@@ -187,6 +191,8 @@ impl RollupRow {
             last_order_at: self.last_order_at,
             last_order_day: self.last_order_day,
             median_gap_days: self.median_gap_days,
+            log_gap_sum: self.log_gap_sum,
+            last_order_value: self.last_order_value,
             last_placed_at: self.last_placed_at,
             state,
         }
@@ -304,6 +310,8 @@ pub fn save_rollups(
                 rollups::last_order_at.eq(excluded(rollups::last_order_at)),
                 rollups::last_order_day.eq(excluded(rollups::last_order_day)),
                 rollups::median_gap_days.eq(excluded(rollups::median_gap_days)),
+                rollups::log_gap_sum.eq(excluded(rollups::log_gap_sum)),
+                rollups::last_order_value.eq(excluded(rollups::last_order_value)),
                 rollups::last_placed_at.eq(excluded(rollups::last_placed_at)),
                 rollups::state.eq(excluded(rollups::state)),
             ))

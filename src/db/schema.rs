@@ -137,6 +137,8 @@ diesel::table! {
         last_order_at -> Nullable<BigInt>,
         last_order_day -> Nullable<Integer>,
         median_gap_days -> Nullable<Double>,
+        log_gap_sum -> Double,
+        last_order_value -> BigInt,
         last_placed_at -> Nullable<BigInt>,
         state -> Text,
     }
@@ -239,6 +241,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    learnings (store_id, id) {
+        store_id -> BigInt,
+        id -> BigInt,
+        as_of -> BigInt,
+        learned_at -> BigInt,
+        document -> Text,
+        measure -> Text,
+        report -> Text,
+    }
+}
+
+diesel::table! {
     scores (customer_id) {
         customer_id -> BigInt,
         store_id -> BigInt,
@@ -254,9 +268,18 @@ diesel::table! {
         last_order_at -> Nullable<BigInt>,
         usual_gap_days -> Nullable<Double>,
         p_alive -> Nullable<Double>,
+        p_order_30d -> Nullable<Double>,
+        p_order_90d -> Nullable<Double>,
+        expected_orders_30d -> Nullable<Double>,
         expected_orders_90d -> Nullable<Double>,
+        expected_orders_365d -> Nullable<Double>,
+        order_value -> Nullable<BigInt>,
         value_at_risk -> Nullable<BigInt>,
+        value_at_risk_week_ago -> Nullable<BigInt>,
+        next_order_from -> Nullable<BigInt>,
         next_order_expected_at -> Nullable<BigInt>,
+        next_order_until -> Nullable<BigInt>,
+        at_risk_since -> Nullable<BigInt>,
         risk_rank -> Nullable<Double>,
     }
 }
@@ -277,9 +300,18 @@ diesel::table! {
         last_order_at -> Nullable<BigInt>,
         usual_gap_days -> Nullable<Double>,
         p_alive -> Nullable<Double>,
+        p_order_30d -> Nullable<Double>,
+        p_order_90d -> Nullable<Double>,
+        expected_orders_30d -> Nullable<Double>,
         expected_orders_90d -> Nullable<Double>,
+        expected_orders_365d -> Nullable<Double>,
+        order_value -> Nullable<BigInt>,
         value_at_risk -> Nullable<BigInt>,
+        value_at_risk_week_ago -> Nullable<BigInt>,
+        next_order_from -> Nullable<BigInt>,
         next_order_expected_at -> Nullable<BigInt>,
+        next_order_until -> Nullable<BigInt>,
+        at_risk_since -> Nullable<BigInt>,
         risk_rank -> Nullable<Double>,
     }
 }
@@ -414,6 +446,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     refunds,
     products,
     scoring_runs,
+    learnings,
     scores,
     historic_scores,
     segment_history,

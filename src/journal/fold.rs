@@ -317,6 +317,8 @@ impl Folded {
         rollup.last_order_at = sum.last_order_at;
         rollup.last_order_day = sum.last_order_day;
         rollup.median_gap_days = sum.median_gap_days;
+        rollup.log_gap_sum = sum.log_gap_sum;
+        rollup.last_order_value = sum.last_order_value;
         rollup.last_placed_at = sum.last_placed_at;
     }
 }

@@ -146,6 +146,46 @@ pub fn load(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<HashMap<Cu
     Ok(logs)
 }
 
+/// One counting order, as the predictions learn from it: when it was placed, and what it came to net of refunds, in
+/// minor units; 0 in another currency than the store's.
+pub type Counted = (CustomerId, Timestamp, i64);
+
+/// The counting orders of the whole store, or of `customers` alone.
+pub fn counting(
+    conn: &mut Conn,
+    store: StoreId,
+    currency: &Currency,
+    customers: Option<&[CustomerId]>,
+) -> QueryResult<Vec<Counted>> {
+    let columns = (
+        orders::customer_id,
+        orders::placed_at,
+        orders::total,
+        orders::refunded,
+        orders::currency.eq(currency),
+    );
+    let net =
+        |(customer, at, total, refunded, is_ours): (CustomerId, Timestamp, i64, i64, bool)| {
+            (customer, at, if is_ours { total - refunded } else { 0 })
+        };
+    let mut found = Vec::new();
+    match customers {
+        None => {
+            let query =
+                orders::table.filter(orders::store_id.eq(store).and(orders::counts.eq(true)));
+            found.extend(query.select(columns).load(conn)?.into_iter().map(net));
+        }
+        Some(customers) => {
+            for part in customers.chunks(CHUNK) {
+                let query = orders::table
+                    .filter(orders::customer_id.eq_any(part).and(orders::counts.eq(true)));
+                found.extend(query.select(columns).load(conn)?.into_iter().map(net));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// An order to write: of which customer, under which id, and whether an earlier form of it is stored.
 pub struct ToSave<'a> {
     pub customer: CustomerId,

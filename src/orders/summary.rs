@@ -20,6 +20,10 @@ pub struct Summary {
     pub last_order_day: Option<i32>,
     /// Median of the days between successive order days; `None` with fewer than two.
     pub median_gap_days: Option<f64>,
+    /// Sum of ln(days) over those gaps.
+    pub log_gap_sum: f64,
+    /// What the orders of the last order day add to `spent`.
+    pub last_order_value: i64,
     pub last_placed_at: Option<Timestamp>,
 }
 
@@ -31,6 +35,7 @@ impl Summary {
     ) -> Self {
         let mut summary = Self::default();
         let mut days: Vec<i32> = Vec::new();
+        let mut values: Vec<(i32, i64)> = Vec::new();
         for order in orders {
             summary.last_placed_at = summary.last_placed_at.max(order.last_placed_at());
             if !order.counts() {
@@ -38,9 +43,12 @@ impl Summary {
             }
             let placed_at = order.placed_at();
             summary.orders_count += 1;
-            days.push(placed_at.day_number(zone));
+            let day = placed_at.day_number(zone);
+            days.push(day);
             if order.currency == *currency {
-                summary.spent = summary.spent.saturating_add(order.total - order.refunded());
+                let value = order.total - order.refunded();
+                summary.spent = summary.spent.saturating_add(value);
+                values.push((day, value));
             } else {
                 summary.foreign_orders += 1;
             }
@@ -67,6 +75,10 @@ impl Summary {
         let mut gaps: Vec<i32> = days.windows(2).map(|pair| pair[1] - pair[0]).collect();
         gaps.sort_unstable();
         summary.median_gap_days = median(&gaps);
+        summary.log_gap_sum = gaps.iter().map(|gap| f64::from(*gap).ln()).sum();
+        let last_day = values.iter().filter(|(day, _)| Some(*day) == summary.last_order_day);
+        summary.last_order_value =
+            last_day.fold(0_i64, |sum, (_, value)| sum.saturating_add(*value));
         summary
     }
 }

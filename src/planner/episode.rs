@@ -19,6 +19,8 @@ pub struct Episode {
     pub order_id: Option<String>,
     /// An order placed later than this ends the enrolment.
     pub stops_after: Timestamp,
+    /// When it falls due, where that is not the moment plus the rule's delay.
+    falls_due: Option<Timestamp>,
     /// Late news causes no late mail: what falls due before this is left alone.
     floor: Option<Timestamp>,
 }
@@ -94,8 +96,12 @@ impl Episode {
                 Self::within(basket.started_at, basket.at, basket.floor)
             }
             TriggerKind::FirstOrder { .. } => Self::of_order(&moments.first_order)?,
-            TriggerKind::Order { .. } | TriggerKind::RepurchaseDue { .. } => {
+            TriggerKind::Order { .. } | TriggerKind::RepurchaseDue { after: Some(_) } => {
                 Self::of_order(&moments.last_order)?
+            }
+            TriggerKind::RepurchaseDue { after: None } => {
+                let expected = moments.next_order_expected_at.ok_or(Silence::NothingHappened)?;
+                Self { falls_due: Some(expected), ..Self::of_order(&moments.last_order)? }
             }
             TriggerKind::WinBack { until, .. } => {
                 let episode = Self::of_order(&moments.last_order)?;
@@ -110,6 +116,7 @@ impl Episode {
                     moment: *since,
                     order_id: None,
                     stops_after: *since,
+                    falls_due: None,
                     floor: None,
                 },
                 _ => return Err(Silence::NothingHappened),
@@ -119,7 +126,8 @@ impl Episode {
 
     /// Of a visit or a basket: any order placed from its beginning on closes it.
     fn within(start: Timestamp, moment: Timestamp, floor: Option<Timestamp>) -> Self {
-        Self { start, moment, order_id: None, stops_after: Timestamp(start.0 - 1), floor }
+        let stops_after = Timestamp(start.0 - 1);
+        Self { start, moment, order_id: None, stops_after, falls_due: None, floor }
     }
 
     fn of_order(order: &Option<OrderMoment>) -> Result<Self, Silence> {
@@ -129,13 +137,14 @@ impl Episode {
             moment: order.at,
             order_id: order.order_id.clone(),
             stops_after: order.told_until,
+            falls_due: None,
             floor: order.floor,
         })
     }
 
     /// When it falls due, if it is due at `now` by state: within the rule's window, and not by late news.
     pub fn due(&self, rule: &StoredRule, now: Timestamp) -> Result<Timestamp, Silence> {
-        let raw = self.moment.plus(rule.rule.trigger.kind.after());
+        let raw = self.falls_due.unwrap_or(self.moment.plus(rule.rule.trigger.kind.after()));
         if raw > now {
             return Err(Silence::NotDueYet { due_at: raw });
         }

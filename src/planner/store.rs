@@ -57,6 +57,9 @@ pub fn due(
     if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
         return due_in_segment(conn, rule, segment, after, until);
     }
+    if let TriggerKind::RepurchaseDue { after: None } = &trigger.kind {
+        return due_by_rhythm(conn, rule, after, until);
+    }
     let (moment, start, more) = match &trigger.kind {
         TriggerKind::VisitedWithoutBuying { .. } => (
             "last_seen_at",
@@ -104,6 +107,27 @@ fn due_in_segment(
     )
     .bind::<BigInt, _>(rule.store)
     .bind::<diesel::sql_types::Text, _>(segment)
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(until)
+    .bind::<BigInt, _>(rule.id)
+    .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+/// By the day that scoring expects the next order on; one that an order has overtaken is asked again under lock.
+fn due_by_rhythm(
+    conn: &mut Conn,
+    rule: &StoredRule,
+    after: Timestamp,
+    until: Timestamp,
+) -> QueryResult<Vec<CustomerId>> {
+    let found: Vec<Id> = diesel::sql_query(
+        "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 \
+         AND s.next_order_expected_at > $2 AND s.next_order_expected_at <= $3 \
+         AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $4 \
+         AND e.episode <= s.last_order_at AND e.episode_until >= s.last_order_at)",
+    )
+    .bind::<BigInt, _>(rule.store)
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(until)
     .bind::<BigInt, _>(rule.id)

@@ -495,7 +495,7 @@ fn anybody() -> impl Strategy<Value = Situation> {
 fn many_rules() -> Vec<StoredRule> {
     let mut rules = ladder().to_vec();
     rules.push(rule(4, "review", TriggerKind::Order { after: hours(24) }));
-    rules.push(rule(5, "nudge", TriggerKind::RepurchaseDue { after: hours(24) }));
+    rules.push(rule(5, "nudge", TriggerKind::RepurchaseDue { after: Some(hours(24)) }));
     rules[4].rule.holdout = 0.5;
     rules
 }

@@ -65,7 +65,7 @@ pub struct Row {
     #[diesel(sql_type = Nullable<Double>)]
     pub usual_gap_days: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
-    pub p_alive: Option<f64>,
+    pub p_order_90d: Option<f64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub value_at_risk: Option<i64>,
     #[diesel(sql_type = Double)]
@@ -129,7 +129,7 @@ fn part(
     };
     let sql = format!(
         "SELECT s.customer_id, c.name, c.email, c.external_id, c.consent, x.reason AS suppressed, s.segment, s.r, s.f, s.m, \
-         CAST({} - COALESCE(s.last_order_at, 0) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.value_at_risk, s.risk_rank \
+         CAST({} - COALESCE(s.last_order_at, 0) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_order_90d, s.value_at_risk, s.risk_rank \
          FROM {} s JOIN customers c ON c.id = s.customer_id \
          LEFT JOIN suppressions x ON x.store_id = c.store_id AND x.email_key = c.email_key \
          WHERE s.store_id = {} AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL {} {cursor} \

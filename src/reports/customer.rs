@@ -113,9 +113,17 @@ pub struct Score {
     #[diesel(sql_type = Nullable<Double>)]
     pub p_alive: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
+    pub p_order_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
     pub expected_orders_90d: Option<f64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub value_at_risk: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub value_at_risk_week_ago: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub next_order_from: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub next_order_until: Option<Timestamp>,
     #[diesel(sql_type = Nullable<Double>)]
     pub risk_rank: Option<f64>,
 }
@@ -125,7 +133,8 @@ pub fn score(conn: &mut Conn, shown: Shown, id: CustomerId) -> QueryResult<Optio
     diesel::sql_query(format!(
         "SELECT s.kind, s.r, s.f, s.m, s.segment, s.segment_since, \
          CAST({} - COALESCE(s.last_order_at, r.last_seen_at, {}) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, \
-         s.frequency, s.spent, s.usual_gap_days, s.p_alive, s.expected_orders_90d, s.value_at_risk, s.risk_rank \
+         s.frequency, s.spent, s.usual_gap_days, s.p_alive, s.p_order_90d, s.expected_orders_90d, s.value_at_risk, s.value_at_risk_week_ago, \
+         s.next_order_from, s.next_order_until, s.risk_rank \
          FROM {} s LEFT JOIN rollups r ON r.customer_id = s.customer_id WHERE s.customer_id = $1",
         shown.as_of.0,
         shown.as_of.0,

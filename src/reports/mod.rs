@@ -4,6 +4,7 @@
 
 pub mod alarms;
 pub mod at_risk;
+pub mod calibration;
 pub mod customer;
 pub mod customers;
 pub mod messages;

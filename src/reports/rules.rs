@@ -197,14 +197,16 @@ pub fn falling_due(
         TriggerKind::CheckoutAbandoned { .. } => "checkout_started_at",
         TriggerKind::FirstOrder { .. } => "first_order_at",
         TriggerKind::Order { .. }
-        | TriggerKind::RepurchaseDue { .. }
+        | TriggerKind::RepurchaseDue { after: Some(_) }
         | TriggerKind::WinBack { .. } => "last_order_at",
+        TriggerKind::RepurchaseDue { after: None } => "next_order_expected_at",
         TriggerKind::SegmentEntered { .. } => return Ok(None),
     };
+    let table = if column == "next_order_expected_at" { "scores" } else { "rollups" };
     let from = now.minus(trigger.after());
     let until = from.plus(span);
     let sql = format!(
-        "FROM rollups WHERE store_id = {} AND {column} IS NOT NULL AND {column} > {} AND {column} <= {}",
+        "FROM {table} WHERE store_id = {} AND {column} IS NOT NULL AND {column} > {} AND {column} <= {}",
         store.id.0, from.0, until.0
     );
     capped_count(conn, &sql).map(Some)

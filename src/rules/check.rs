@@ -1,6 +1,5 @@
 //! Is a document sensible? What is allowed but hardly meant, in words for the operator. Pure.
 
-use super::condition::Field;
 use super::{Class, Rule, RuleStatus, ShopDocument, StopOn, TriggerKind};
 use crate::primitives::Delay;
 use crate::stores::{QuietHours, Sending};
@@ -114,14 +113,7 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
 /// Why its audience can hold nobody, or asks what is not known yet.
 fn audience_of_nobody(rule: &Rule) -> Vec<String> {
     let Some(audience) = &rule.audience else { return Vec::new() };
-    let predicted = [Field::PAlive, Field::ExpectedOrders90d, Field::ValueAtRisk];
-    let mut warnings: Vec<String> = audience
-        .fields()
-        .intersection(&predicted.into())
-        .map(|field| {
-            format!("its audience asks for {field}, which is unknown in this version: no comparison with it is true")
-        })
-        .collect();
+    let mut warnings = Vec::new();
     let of_buyers = matches!(
         rule.trigger.kind,
         TriggerKind::FirstOrder { .. }
@@ -211,7 +203,6 @@ mod tests {
             (("wait = \"3d\"", "wait = \"0s\""), "step 2 has no `wait`"),
             (("until = \"365d\"", "until = \"91d\""), "reaches past until (91d)"),
             (("status = \"draft\"", "status = \"shadow\""), "decides as little as a draft"),
-            (("\"spent\"", "\"value_at_risk\""), "asks for value_at_risk, which is unknown"),
             (
                 (
                     "\"order_days\", op = \"gte\", value = 2",

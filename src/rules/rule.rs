@@ -81,9 +81,10 @@ pub enum TriggerKind {
     Order {
         after: Delay,
     },
-    /// A fixed time after the last order; learned rhythms come with prediction.
+    /// A fixed time after the last order, or else the day that the customer's own rhythm tells.
     RepurchaseDue {
-        after: Delay,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Delay>,
     },
     /// From `after` to `until` without an order.
     WinBack {
@@ -118,9 +119,9 @@ impl TriggerKind {
             | Self::CheckoutAbandoned { after }
             | Self::FirstOrder { after }
             | Self::Order { after }
-            | Self::RepurchaseDue { after }
             | Self::WinBack { after, .. }
             | Self::SegmentEntered { after, .. } => *after,
+            Self::RepurchaseDue { after } => after.unwrap_or(Delay::ZERO),
         }
     }
 

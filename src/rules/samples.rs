@@ -93,7 +93,7 @@ fn any_trigger() -> impl Strategy<Value = Trigger> {
             2 => TriggerKind::CheckoutAbandoned { after },
             3 => TriggerKind::FirstOrder { after },
             4 => TriggerKind::Order { after },
-            5 => TriggerKind::RepurchaseDue { after },
+            5 => TriggerKind::RepurchaseDue { after: more.map(|_| after) },
             6 => TriggerKind::WinBack {
                 after,
                 until: more.map(|more| Delay::seconds(after.as_seconds() + more.as_seconds())),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::forecast::{Forecast, Forecaster};
 use super::rfm::{Rfm, Scale, Segment};
 use super::visitor::{Intent, VisitorSegment};
 use super::{Kind, gap};
@@ -29,10 +30,15 @@ pub struct Buyer {
     pub orders_count: i32,
     pub order_days: i32,
     pub spent: i64,
-    pub last_order_at: Timestamp,
     /// Days since 1970 in the store's zone.
+    pub first_order_day: i32,
+    pub last_order_at: Timestamp,
     pub last_order_day: i32,
     pub median_gap_days: Option<f64>,
+    /// Sum of ln(days) over the gaps between order days.
+    pub log_gap_sum: f64,
+    /// Of the last order day.
+    pub last_order_value: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,16 +50,21 @@ pub struct Visitor {
 
 impl Person {
     /// Whose rollup this is; `None` for who neither ordered nor visited.
-    pub fn of(id: CustomerId, rollup: &Rollup) -> Option<Self> {
+    pub fn of(id: CustomerId, rollup: &Rollup, zone: &Zone) -> Option<Self> {
         let history = match (rollup.last_order_at, rollup.last_order_day, rollup.last_seen_at) {
             (Some(last_order_at), Some(last_order_day), _) if rollup.orders_count > 0 => {
                 History::Buyer(Buyer {
                     orders_count: rollup.orders_count,
                     order_days: rollup.order_days,
                     spent: rollup.spent,
+                    first_order_day: rollup
+                        .first_order_at
+                        .map_or(last_order_day, |first| first.day_number(zone)),
                     last_order_at,
                     last_order_day,
                     median_gap_days: rollup.median_gap_days,
+                    log_gap_sum: rollup.log_gap_sum,
+                    last_order_value: rollup.last_order_value,
                 })
             }
             (_, _, Some(last_seen_at)) if rollup.visits_count > 0 => History::Visitor(Visitor {
@@ -84,18 +95,31 @@ pub struct Scored {
     pub orders_count: i32,
     pub last_order_at: Option<Timestamp>,
     pub usual_gap_days: Option<f64>,
+    /// Of buyers, once something was learnt.
+    pub forecast: Option<Forecast>,
+    /// The place on the at-risk list, highest first; `None`: not on it.
     pub risk_rank: Option<f64>,
 }
 
-/// The store at one instant: its scales and its rhythm, against which each person is measured.
-pub struct Assessment<'a> {
-    as_of: Timestamp,
-    today: i32,
-    zone: &'a Zone,
+/// A store's scales and its rhythm: kept with a run, so that one person can be scored anew without all the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measure {
     buyers: Scale<i64>,
     visitors: Scale<Intent>,
     pub store_gap_days: Option<f64>,
 }
+
+/// The store at one instant: its measure, by which each person is scored.
+pub struct Assessment<'a> {
+    as_of: Timestamp,
+    today: i32,
+    zone: &'a Zone,
+    pub measure: Measure,
+    forecaster: Option<Forecaster<'a>>,
+}
+
+/// A buyer less likely than this to be a customer still is on the at-risk list, whatever the segment.
+const LIKELY_GONE: f64 = 0.5;
 
 impl<'a> Assessment<'a> {
     pub fn of(people: &[Person], as_of: Timestamp, zone: &'a Zone) -> Self {
@@ -118,14 +142,22 @@ impl<'a> Assessment<'a> {
                 }
             }
         }
-        Self {
-            as_of,
-            today,
-            zone,
+        let measure = Measure {
             buyers: Scale::of(&days, &order_days, &spent),
             visitors: Scale::of(&visitor_days, &visits, &intents),
             store_gap_days: gap::store_gap_days(own_medians),
-        }
+        };
+        Self::by(measure, as_of, zone)
+    }
+
+    /// By a measure that was taken before.
+    pub fn by(measure: Measure, as_of: Timestamp, zone: &'a Zone) -> Self {
+        Self { as_of, today: as_of.day_number(zone), zone, measure, forecaster: None }
+    }
+
+    /// Forecasts each buyer as well.
+    pub fn with(self, forecaster: Forecaster<'a>) -> Self {
+        Self { forecaster: Some(forecaster), ..self }
     }
 
     pub fn score(&self, person: &Person) -> Scored {
@@ -137,11 +169,23 @@ impl<'a> Assessment<'a> {
 
     fn score_buyer(&self, customer_id: CustomerId, buyer: &Buyer) -> Scored {
         let days = days_between(buyer.last_order_day, self.today);
-        let rfm = self.buyers.score(days, buyer.order_days, buyer.spent);
+        let rfm = self.measure.buyers.score(days, buyer.order_days, buyer.spent);
         let segment = Segment::of(rfm);
-        let usual_gap_days =
-            gap::usual_gap_days(buyer.median_gap_days, buyer.order_days, self.store_gap_days);
-        let overdue = gap::overdue(self.as_of.days_since(buyer.last_order_at), usual_gap_days);
+        let usual_gap_days = gap::usual_gap_days(
+            buyer.median_gap_days,
+            buyer.order_days,
+            self.measure.store_gap_days,
+        );
+        let forecast = self.forecaster.as_ref().map(|by| by.forecast(customer_id, buyer));
+        let is_listed =
+            segment.is_slipping() || forecast.is_some_and(|told| told.p_alive < LIKELY_GONE);
+        let rank = || match forecast {
+            Some(told) => told.value_at_risk as f64,
+            None => {
+                let days = self.as_of.days_since(buyer.last_order_at);
+                gap::risk_rank(buyer.spent, gap::overdue(days, usual_gap_days))
+            }
+        };
         Scored {
             customer_id,
             kind: Kind::Buyer,
@@ -152,13 +196,14 @@ impl<'a> Assessment<'a> {
             orders_count: buyer.orders_count,
             last_order_at: Some(buyer.last_order_at),
             usual_gap_days,
-            risk_rank: segment.is_slipping().then(|| gap::risk_rank(buyer.spent, overdue)),
+            forecast,
+            risk_rank: is_listed.then(rank),
         }
     }
 
     fn score_visitor(&self, customer_id: CustomerId, visitor: &Visitor) -> Scored {
         let days = days_between(visitor.last_seen_at.day_number(self.zone), self.today);
-        let rfm = self.visitors.score(days, visitor.visits, visitor.intent);
+        let rfm = self.measure.visitors.score(days, visitor.visits, visitor.intent);
         Scored {
             customer_id,
             kind: Kind::Visitor,
@@ -169,6 +214,7 @@ impl<'a> Assessment<'a> {
             orders_count: 0,
             last_order_at: None,
             usual_gap_days: None,
+            forecast: None,
             risk_rank: None,
         }
     }
@@ -265,9 +311,12 @@ mod tests {
             orders_count: order_days,
             order_days,
             spent,
+            first_order_day: last_order_day - (order_days - 1) * gap.unwrap_or(0.0) as i32,
             last_order_at,
             last_order_day,
             median_gap_days: gap,
+            log_gap_sum: f64::from(order_days - 1) * gap.unwrap_or(1.0).ln(),
+            last_order_value: spent / i64::from(order_days),
         };
         Person { id: CustomerId(id), history: History::Buyer(history) }
     }
@@ -286,7 +335,7 @@ mod tests {
             .collect();
         let as_of = Timestamp(100 * DAY + DAY / 2);
         let assessment = Assessment::of(&people, as_of, &zone);
-        assert_eq!(assessment.store_gap_days, Some(10.0));
+        assert_eq!(assessment.measure.store_gap_days, Some(10.0));
         let scored: Vec<Scored> = people.iter().map(|person| assessment.score(person)).collect();
         let last = &scored[9];
         assert_eq!((last.rfm, last.segment), (Rfm { r: 1, f: 5, m: 5 }, "cant_lose_them"));

@@ -6,7 +6,9 @@
 
 pub mod assess;
 pub mod fifths;
+pub mod forecast;
 pub mod gap;
+pub mod learning;
 pub mod models;
 pub mod predict;
 pub mod prospect;
@@ -23,7 +25,7 @@ mod reference;
 
 pub use assess::{Summary, Tally};
 pub use rfm::{Rfm, Segment};
-pub use run::{Report, ScoreError, score_as_of, score_store};
+pub use run::{Report, ScoreError, rescore_changed, score_as_of, score_store};
 pub use segments::Segments;
 pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
 pub use visitor::VisitorSegment;

@@ -74,8 +74,11 @@ fn summary(purchases: Vec<Purchase>, as_of: &str) -> Summary {
                 order_days: days.len() as i32,
                 spent: days.values().sum(),
                 last_order_at: Timestamp(i64::from(last_order_day) * 86_400_000_000),
+                first_order_day: *days.keys().next().unwrap(),
                 last_order_day,
                 median_gap_days: None,
+                log_gap_sum: 0.0,
+                last_order_value: days[&last_order_day],
             };
             Person { id: CustomerId(customer), history: History::Buyer(history) }
         })

@@ -1,17 +1,23 @@
 //! Scores a store: load the people, measure the store, write what changed.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use super::Summary;
 use rayon::prelude::*;
 
-use super::assess::{Assessment, Person, Scored};
-use super::store::{self, Run, StoredScore, Table};
+use super::Summary;
+use super::assess::{Assessment, History, Measure, Person, Scored};
+use super::forecast::Forecaster;
+use super::learning::{Learning, Report as Calibration};
+use super::predict::history::scatter;
+use super::predict::{Day, Known, OrderLog, Purchase};
+use super::store::{self, Run, StoredScore, Table, ToWrite};
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
-use crate::journal::fold::{Fact, Frame, fold_all};
-use crate::primitives::{CustomerId, Timestamp};
+use crate::journal::fold::{Fact, Folded, Frame, fold_all};
+use crate::orders::store::Counted;
+use crate::orders::{self, Order};
+use crate::primitives::{Currency, CustomerId, Timestamp, Zone};
 use crate::stores::Store;
 
 /// People per write transaction: short enough that nobody waits long behind it.
@@ -23,6 +29,10 @@ const HISTORIES: i64 = 2_000;
 /// A run older than this that did not finish was broken off.
 const BROKEN_OFF_AFTER_MINUTES: i64 = 15;
 const MINUTE: i64 = 60_000_000;
+/// Buyers that predictions are learnt from, where there are more: parameters are then known far better than needed.
+const LEARNT_FROM: usize = 50_000;
+/// Customers that [`rescore_changed`] takes at once.
+const CHANGED: i64 = 2_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
@@ -71,6 +81,11 @@ pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResul
     Ok(store::changed_since(conn, store.id, last.ran_at, many)? == many)
 }
 
+/// When the last live run of the store was made.
+pub fn last_ran_at(conn: &mut Conn, store: &Store) -> diesel::QueryResult<Option<Timestamp>> {
+    Ok(store::last_live(conn, store.id)?.map(|run| run.ran_at))
+}
+
 /// Scores all of a store's people from their rollups as they are at `now`.
 ///
 /// Writes only rows that changed, a chunk per transaction, so that a running service goes on between them.
@@ -99,8 +114,12 @@ pub fn score_as_of(
         return score_live(db, store, as_of, now);
     }
     let id = begin(db, store, as_of, true, now)?;
-    let people = people_then(db, store, as_of)?;
-    write_run(db, store, id, &people, as_of, now, Table::Historic)
+    let past = people_then(db, store, as_of)?;
+    let today = as_of.day_number(&store.timezone);
+    let learning = Learning::of(&past.log, today);
+    let unknown = HashMap::new();
+    let known = Assessed { people: &past.people, learning: &learning, week_ago: &unknown };
+    Ok(write_run(db, store, id, known, as_of, now, Table::Historic)?.0)
 }
 
 fn score_live(
@@ -111,7 +130,18 @@ fn score_live(
 ) -> Result<Report, ScoreError> {
     let id = begin(db, store, as_of, false, now)?;
     let people = people_now(db, store)?;
-    let report = write_run(db, store, id, &people, as_of, now, Table::Live)?;
+    let today = as_of.day_number(&store.timezone);
+    let log = sampled_log(db, store, &people)?;
+    let learning = Learning::of(&log, today);
+    let calibration = Calibration::of(&log, &learning.orders);
+    drop(log);
+    let week_ago = known_a_week_ago(db, store, &people, today)?;
+    let known = Assessed { people: &people, learning: &learning, week_ago: &week_ago };
+    let (report, measure) = write_run(db, store, id, known, as_of, now, Table::Live)?;
+    db.write_here(|conn| {
+        store::keep_learning(conn, store.id, as_of, now, &learning, &measure, &calibration)
+            .map_err(ScoreError::from)
+    })?;
     while db.write_here(|conn| {
         store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)
     })? {}
@@ -136,18 +166,80 @@ fn people_now(db: &Db, store: &Store) -> Result<Vec<Person>, ScoreError> {
     let mut after = Some(CustomerId(i64::MIN));
     while let Some(last) = after {
         after = db.read_here(|conn| -> Result<_, ScoreError> {
-            Ok(store::people_after(conn, store.id, last, PAGE, &mut people)?)
+            Ok(store::people_after(conn, store.id, last, PAGE, &store.timezone, &mut people)?)
         })?;
     }
     Ok(people)
 }
 
+/// The orders of at most about [`LEARNT_FROM`] buyers: fair by their ids, so that every run asks the same ones.
+fn sampled_log(db: &Db, store: &Store, people: &[Person]) -> Result<OrderLog, ScoreError> {
+    let is_buyer = |person: &&Person| matches!(person.history, History::Buyer(_));
+    let buyers = people.iter().filter(is_buyer).count();
+    let counted = db.read_here(|conn| -> Result<_, ScoreError> {
+        if buyers <= LEARNT_FROM {
+            return Ok(orders::store::counting(conn, store.id, &store.currency, None)?);
+        }
+        let limit = (LEARNT_FROM as f64 / buyers as f64 * u64::MAX as f64) as u64;
+        let sample: Vec<CustomerId> = people
+            .iter()
+            .filter(is_buyer)
+            .map(|person| person.id)
+            .filter(|id| scatter(id.0 as u64) <= limit)
+            .collect();
+        Ok(orders::store::counting(conn, store.id, &store.currency, Some(&sample))?)
+    })?;
+    Ok(log_of(counted, &store.timezone))
+}
+
+fn log_of(counted: impl IntoIterator<Item = Counted>, zone: &Zone) -> OrderLog {
+    OrderLog::new(counted.into_iter().map(|(customer, at, value)| {
+        (customer.0 as u64, Purchase { day: at.day_number(zone), amount: value as f64 })
+    }))
+}
+
+/// As they were a week before: those who ordered since, and before that too.
+fn known_a_week_ago(
+    db: &Db,
+    store: &Store,
+    people: &[Person],
+    today: Day,
+) -> Result<HashMap<CustomerId, Known>, ScoreError> {
+    let then = today - 7;
+    let ordered_since: Vec<CustomerId> = people
+        .iter()
+        .filter(|person| match &person.history {
+            History::Buyer(buyer) => buyer.last_order_day > then && buyer.first_order_day <= then,
+            History::Visitor(_) => false,
+        })
+        .map(|person| person.id)
+        .collect();
+    let mut known = HashMap::with_capacity(ordered_since.len());
+    for part in ordered_since.chunks(CHUNK) {
+        let counted = db.read_here(|conn| -> Result<_, ScoreError> {
+            Ok(orders::store::counting(conn, store.id, &store.currency, Some(part))?)
+        })?;
+        known.extend(log_of(counted, &store.timezone).iter().filter_map(|(key, purchases)| {
+            Some((CustomerId(key as i64), Known::at(purchases, then)?))
+        }));
+    }
+    Ok(known)
+}
+
+/// A store as it was: its people, and the orders of some of them.
+struct Past {
+    people: Vec<Person>,
+    log: OrderLog,
+}
+
 /// Everyone who would have been scored at `as_of`, in order of id: each history until then, folded anew.
 ///
 /// Reads page by page; the folding of a page is shared among the cores.
-fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Vec<Person>, ScoreError> {
+fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Past, ScoreError> {
     let frame = Frame { zone: store.timezone.clone(), currency: store.currency.clone() };
-    let mut people = Vec::new();
+    let (mut people, mut counted) = (Vec::new(), Vec::new());
+    // How many there are is not known before they are read: whoever's scattered id is above the limit is let go.
+    let (mut sampled, mut limit) = (0_usize, u64::MAX);
     let mut after = CustomerId(i64::MIN);
     loop {
         let (ids, facts) = db.read_here(|conn| -> Result<_, ScoreError> {
@@ -155,14 +247,51 @@ fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Vec<Person>, 
             let facts = journal::store::of_customers_until(conn, &ids, as_of)?;
             Ok((ids, facts))
         })?;
-        let Some(last) = ids.last() else { return Ok(people) };
+        let Some(last) = ids.last() else { break };
         after = *last;
         let histories: Vec<&[Fact]> = facts.chunk_by(|a, b| a.customer == b.customer).collect();
-        people.par_extend(histories.into_par_iter().filter_map(|history| {
-            let folded = fold_all(None, history, &frame);
-            Person::of(history[0].customer, &folded.rollup)
-        }));
+        let folded: Vec<(Person, Vec<Counted>)> = histories
+            .into_par_iter()
+            .filter_map(|history| {
+                let id = history[0].customer;
+                let folded = fold_all(None, history, &frame);
+                let person = Person::of(id, &folded.rollup, &frame.zone)?;
+                let orders = match scatter(id.0 as u64) <= limit {
+                    true => counting(id, &folded, &frame.currency),
+                    false => Vec::new(),
+                };
+                Some((person, orders))
+            })
+            .collect();
+        for (person, orders) in folded {
+            people.push(person);
+            sampled += usize::from(!orders.is_empty());
+            counted.extend(orders);
+        }
+        while sampled > 2 * LEARNT_FROM {
+            limit /= 2;
+            counted.retain(|(id, ..): &Counted| scatter(id.0 as u64) <= limit);
+            sampled = counted.chunk_by(|a, b| a.0 == b.0).count();
+        }
     }
+    Ok(Past { people, log: log_of(counted, &store.timezone) })
+}
+
+fn counting(id: CustomerId, folded: &Folded, currency: &Currency) -> Vec<Counted> {
+    let counts = folded.log.orders.values().filter(|order| order.counts());
+    let net = |order: &Order| match order.currency == *currency {
+        true => order.total - order.refunded(),
+        false => 0,
+    };
+    counts.map(|order| (id, order.placed_at(), net(order))).collect()
+}
+
+/// What a run writes from.
+#[derive(Clone, Copy)]
+struct Assessed<'a> {
+    people: &'a [Person],
+    learning: &'a Learning,
+    week_ago: &'a HashMap<CustomerId, Known>,
 }
 
 /// Measures the store and writes each chunk of people, then the run.
@@ -170,12 +299,18 @@ fn write_run(
     db: &Db,
     store: &Store,
     id: i64,
-    people: &[Person],
+    known: Assessed<'_>,
     as_of: Timestamp,
     now: Timestamp,
     table: Table,
-) -> Result<Report, ScoreError> {
-    let assessment = Assessment::of(people, as_of, &store.timezone);
+) -> Result<(Report, Measure), ScoreError> {
+    let people = known.people;
+    let today = as_of.day_number(&store.timezone);
+    let assessment = Assessment::of(people, as_of, &store.timezone).with(Forecaster::new(
+        known.learning,
+        today,
+        known.week_ago,
+    ));
     let mut summary = Summary::empty();
     let (mut changed, mut moved) = (0, 0);
     let mut from = CustomerId(i64::MIN);
@@ -187,7 +322,7 @@ fn write_run(
             (Some(last), Some(_)) => last.id,
             _ => CustomerId(i64::MAX),
         };
-        let scored: Vec<Scored> = chunk.iter().map(|person| assessment.score(person)).collect();
+        let scored: Vec<Scored> = chunk.par_iter().map(|person| assessment.score(person)).collect();
         scored.iter().for_each(|one| summary.add(one));
         let began = Instant::now();
         let (rows, entered) = db.write_here(|conn| -> Result<_, ScoreError> {
@@ -216,7 +351,7 @@ fn write_run(
         as_of,
         historic: table == Table::Historic,
         ran_at: now,
-        store_gap_days: assessment.store_gap_days,
+        store_gap_days: assessment.measure.store_gap_days,
         summary,
     };
     db.write_here(|conn| -> Result<(), ScoreError> {
@@ -230,7 +365,51 @@ fn write_run(
         }
         Ok(())
     })?;
-    Ok(Report { run, changed, moved })
+    Ok((Report { run, changed, moved }, assessment.measure))
+}
+
+/// Scores anew whoever's rollup changed after `since`, by what the last live run learnt and measured, as of that run.
+///
+/// So a customer who has just ordered is off the at-risk list at once, and not tomorrow; the run's counts stay as
+/// they are until the next. Returns until when all is scored, and how many rows changed.
+///
+/// # Errors
+/// The database fails.
+pub fn rescore_changed(
+    db: &Db,
+    store: &Store,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<(Timestamp, u64), ScoreError> {
+    let (ids, last) = db.read_here(|conn| -> Result<_, ScoreError> {
+        Ok(store::changed_after(conn, store.id, since, CHANGED)?)
+    })?;
+    let Some(last) = last else { return Ok((since, 0)) };
+    let known = db.read_here(|conn| -> Result<_, ScoreError> {
+        let run = store::last_live(conn, store.id)?;
+        Ok(run.zip(store::newest_learning(conn, store.id)?))
+    })?;
+    let Some((run, (learning, measure))) = known else { return Ok((last, 0)) };
+    let today = run.as_of.day_number(&store.timezone);
+    let rows = db.write_here(|conn| -> Result<_, ScoreError> {
+        store::lock_scoring(conn, store.id)?;
+        let people = store::people_of(conn, store, &ids)?;
+        let counted = orders::store::counting(conn, store.id, &store.currency, Some(&ids))?;
+        let week_ago = log_of(counted, &store.timezone)
+            .iter()
+            .filter_map(|(key, own)| Some((CustomerId(key as i64), Known::at(own, today - 7)?)))
+            .collect();
+        let assessment = Assessment::by(measure, run.as_of, &store.timezone)
+            .with(Forecaster::new(&learning, today, &week_ago));
+        let scored = people.iter().map(|person| assessment.score(person)).collect();
+        let stored = store::stored_of(conn, store.id, &ids)?;
+        let difference = Difference::of(scored, &stored, now);
+        store::write(conn, Table::Live, store.id, &difference.changed)?;
+        store::remove(conn, Table::Live, &difference.gone)?;
+        store::write_history(conn, &difference.entered, now)?;
+        Ok(difference.changed.len() + difference.gone.len())
+    })?;
+    Ok((last, rows as u64))
 }
 
 /// Lets other writers in. Another process asks SQLite for its lock only now and then, so the pause is a share of
@@ -240,9 +419,9 @@ fn rest(worked: Duration) {
 }
 
 /// What a chunk of a run changes of what is stored.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Difference {
-    changed: Vec<(Scored, Timestamp)>,
+    changed: Vec<ToWrite>,
     entered: Vec<(CustomerId, &'static str)>,
     gone: Vec<CustomerId>,
 }
@@ -260,14 +439,19 @@ impl Difference {
             if old.is_some_and(|old| old.says(&one)) {
                 continue;
             }
-            let since = match old {
+            let at_risk_since =
+                one.risk_rank.map(|_| match old.and_then(|old| old.at_risk_since) {
+                    Some(since) => since,
+                    None => as_of,
+                });
+            let segment_since = match old {
                 Some(old) if old.segment == one.segment => old.segment_since,
                 _ => {
                     difference.entered.push((one.customer_id, one.segment));
                     as_of
                 }
             };
-            difference.changed.push((one, since));
+            difference.changed.push(ToWrite { scored: one, segment_since, at_risk_since });
         }
         difference.gone.extend(stored.map(|old| old.customer_id));
         difference

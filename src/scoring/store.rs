@@ -6,14 +6,15 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, SmallInt, Text};
 
-use super::assess::{Person, Scored};
+use super::assess::{Measure, Person, Scored};
+use super::learning::{Learning, Report};
 use super::why_now::{Language, Silence, why_now};
 use super::{Kind, Rfm, Summary, gap};
 use crate::customers::Rollup;
-use crate::db::schema::{customers, rollups, scoring_runs, segment_history};
+use crate::db::schema::{customers, learnings, rollups, scoring_runs, segment_history};
 use crate::db::{Backend, Conn};
 use crate::each_backend;
-use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp};
+use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp, Zone};
 use crate::stores::Store;
 
 // ---------------------------------------------------------------------------------------------- people
@@ -26,11 +27,44 @@ type RollupRow = (
     Option<Timestamp>,
     Option<i32>,
     Option<f64>,
+    (Option<Timestamp>, f64, i64),
     Option<Timestamp>,
     i32,
     i32,
     i32,
     i32,
+);
+
+type RollupColumns = (
+    customers::id,
+    rollups::orders_count,
+    rollups::order_days,
+    rollups::spent,
+    rollups::last_order_at,
+    rollups::last_order_day,
+    rollups::median_gap_days,
+    (rollups::first_order_at, rollups::log_gap_sum, rollups::last_order_value),
+    rollups::last_seen_at,
+    rollups::visits_count,
+    rollups::product_views,
+    rollups::carts_count,
+    rollups::checkouts_count,
+);
+
+const ROLLUP_COLUMNS: RollupColumns = (
+    customers::id,
+    rollups::orders_count,
+    rollups::order_days,
+    rollups::spent,
+    rollups::last_order_at,
+    rollups::last_order_day,
+    rollups::median_gap_days,
+    (rollups::first_order_at, rollups::log_gap_sum, rollups::last_order_value),
+    rollups::last_seen_at,
+    rollups::visits_count,
+    rollups::product_views,
+    rollups::carts_count,
+    rollups::checkouts_count,
 );
 
 /// The next people of a store after `after`, by id, at most `limit` rows read; and where to go on, if anywhere.
@@ -41,6 +75,7 @@ pub fn people_after(
     store: StoreId,
     after: CustomerId,
     limit: i64,
+    zone: &Zone,
     people: &mut Vec<Person>,
 ) -> QueryResult<Option<CustomerId>> {
     let rows: Vec<RollupRow> = customers::table
@@ -49,27 +84,47 @@ pub fn people_after(
         .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
         .order(customers::id)
         .limit(limit)
-        .select((
-            customers::id,
-            rollups::orders_count,
-            rollups::order_days,
-            rollups::spent,
-            rollups::last_order_at,
-            rollups::last_order_day,
-            rollups::median_gap_days,
-            rollups::last_seen_at,
-            rollups::visits_count,
-            rollups::product_views,
-            rollups::carts_count,
-            rollups::checkouts_count,
-        ))
+        .select(ROLLUP_COLUMNS)
         .load(conn)?;
     let next = (rows.len() as i64 == limit).then(|| rows[rows.len() - 1].0);
-    people.extend(rows.into_iter().filter_map(person));
+    people.extend(rows.into_iter().filter_map(|row| person(row, zone)));
     Ok(next)
 }
 
-fn person(row: RollupRow) -> Option<Person> {
+/// Those of `ids` who are somebody, by id.
+pub(super) fn people_of(
+    conn: &mut Conn,
+    store: &Store,
+    ids: &[CustomerId],
+) -> QueryResult<Vec<Person>> {
+    let rows: Vec<RollupRow> = customers::table
+        .inner_join(rollups::table.on(rollups::customer_id.eq(customers::id)))
+        .filter(customers::store_id.eq(store.id).and(customers::id.eq_any(ids)))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
+        .order(customers::id)
+        .select(ROLLUP_COLUMNS)
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(|row| person(row, &store.timezone)).collect())
+}
+
+/// The next customers, at most `limit`, whose rollup changed after `since`, and when the last of them did.
+pub(super) fn changed_after(
+    conn: &mut Conn,
+    store: StoreId,
+    since: Timestamp,
+    limit: i64,
+) -> QueryResult<(Vec<CustomerId>, Option<Timestamp>)> {
+    let rows: Vec<(CustomerId, Timestamp)> = rollups::table
+        .filter(rollups::store_id.eq(store).and(rollups::changed_at.gt(since)))
+        .order(rollups::changed_at)
+        .select((rollups::customer_id, rollups::changed_at))
+        .limit(limit)
+        .load(conn)?;
+    let last = rows.last().map(|(_, at)| *at);
+    Ok((rows.into_iter().map(|(id, _)| id).collect(), last))
+}
+
+fn person(row: RollupRow, zone: &Zone) -> Option<Person> {
     let (
         id,
         orders_count,
@@ -78,6 +133,7 @@ fn person(row: RollupRow) -> Option<Person> {
         last_order_at,
         last_order_day,
         median_gap_days,
+        (first_order_at, log_gap_sum, last_order_value),
         last_seen_at,
         visits_count,
         product_views,
@@ -91,6 +147,9 @@ fn person(row: RollupRow) -> Option<Person> {
         last_order_at,
         last_order_day,
         median_gap_days,
+        first_order_at,
+        log_gap_sum,
+        last_order_value,
         last_seen_at,
         visits_count,
         product_views,
@@ -98,7 +157,7 @@ fn person(row: RollupRow) -> Option<Person> {
         checkouts_count,
         ..Rollup::default()
     };
-    Person::of(id, &rollup)
+    Person::of(id, &rollup, zone)
 }
 
 /// The next customers of a store after `after`, by id: neither merged nor erased, with a rollup or without.
@@ -293,9 +352,91 @@ pub(super) fn lock_scoring(conn: &mut Conn, store: StoreId) -> QueryResult<()> {
     }
 }
 
+// ------------------------------------------------------------------------------------------- learnings
+
+/// How many learnings are kept: enough to see how predictions drift.
+const LEARNINGS_KEPT: i64 = 60;
+
+/// Keeps what was learnt, and forgets the oldest.
+pub(super) fn keep_learning(
+    conn: &mut Conn,
+    store: StoreId,
+    as_of: Timestamp,
+    now: Timestamp,
+    learning: &Learning,
+    measure: &Measure,
+    report: &Report,
+) -> QueryResult<()> {
+    let json =
+        |error: serde_json::Error| diesel::result::Error::SerializationError(Box::new(error));
+    let newest: Option<i64> = learnings::table
+        .filter(learnings::store_id.eq(store))
+        .select(diesel::dsl::max(learnings::id))
+        .first(conn)?;
+    let id = newest.unwrap_or(0) + 1;
+    diesel::insert_into(learnings::table)
+        .values((
+            learnings::store_id.eq(store),
+            learnings::id.eq(id),
+            learnings::as_of.eq(as_of),
+            learnings::learned_at.eq(now),
+            learnings::document.eq(serde_json::to_string(learning).map_err(json)?),
+            learnings::measure.eq(serde_json::to_string(measure).map_err(json)?),
+            learnings::report.eq(serde_json::to_string(report).map_err(json)?),
+        ))
+        .execute(conn)?;
+    diesel::delete(learnings::table)
+        .filter(learnings::store_id.eq(store).and(learnings::id.le(id - LEARNINGS_KEPT)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// What the last live run learnt, and by what measure it scored. `None` before the first, or after one of an older form.
+pub(super) fn newest_learning(
+    conn: &mut Conn,
+    store: StoreId,
+) -> QueryResult<Option<(Learning, Measure)>> {
+    let row: Option<(String, String)> = learnings::table
+        .filter(learnings::store_id.eq(store))
+        .order(learnings::id.desc())
+        .select((learnings::document, learnings::measure))
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(|(document, measure)| {
+        Some((serde_json::from_str(&document).ok()?, serde_json::from_str(&measure).ok()?))
+    }))
+}
+
+/// What was learnt, when, and the report on it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Learnt {
+    pub as_of: Timestamp,
+    pub learned_at: Timestamp,
+    pub learning: Learning,
+    pub report: Report,
+}
+
+/// The last learnings of a store, newest first, at most `limit`. One of an older form is left out.
+pub fn learnings(conn: &mut Conn, store: StoreId, limit: i64) -> QueryResult<Vec<Learnt>> {
+    let rows: Vec<(Timestamp, Timestamp, String, String)> = learnings::table
+        .filter(learnings::store_id.eq(store))
+        .order(learnings::id.desc())
+        .select((learnings::as_of, learnings::learned_at, learnings::document, learnings::report))
+        .limit(limit)
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(as_of, learned_at, document, report)| {
+            let learning = serde_json::from_str(&document).ok()?;
+            let report = serde_json::from_str(&report).ok()?;
+            Some(Learnt { as_of, learned_at, learning, report })
+        })
+        .collect())
+}
+
 // ---------------------------------------------------------------------------------------------- scores
 
-/// A row of `scores` or `historic_scores`, as far as a run decides it.
+/// A row of `scores` or `historic_scores`.
 #[derive(Debug, Clone, PartialEq, QueryableByName)]
 pub(super) struct StoredScore {
     #[diesel(sql_type = BigInt)]
@@ -322,8 +463,67 @@ pub(super) struct StoredScore {
     pub last_order_at: Option<Timestamp>,
     #[diesel(sql_type = Nullable<Double>)]
     pub usual_gap_days: Option<f64>,
+    #[diesel(embed)]
+    pub forecast: StoredForecast,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub at_risk_since: Option<Timestamp>,
     #[diesel(sql_type = Nullable<Double>)]
     pub risk_rank: Option<f64>,
+}
+
+/// The columns of a forecast; all null where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, QueryableByName)]
+pub struct StoredForecast {
+    #[diesel(sql_type = Nullable<Double>)]
+    pub p_alive: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub p_order_30d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub p_order_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub expected_orders_30d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub expected_orders_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub expected_orders_365d: Option<f64>,
+    /// Minor units, as all money here.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub order_value: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub value_at_risk: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub value_at_risk_week_ago: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub next_order_from: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub next_order_expected_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub next_order_until: Option<Timestamp>,
+}
+
+impl StoredForecast {
+    fn of(scored: &Scored) -> Self {
+        let Some(told) = scored.forecast else { return Self::default() };
+        Self {
+            p_alive: Some(told.p_alive),
+            p_order_30d: Some(told.p_order_30d),
+            p_order_90d: Some(told.p_order_90d),
+            expected_orders_30d: Some(told.expected_orders_30d),
+            expected_orders_90d: Some(told.expected_orders_90d),
+            expected_orders_365d: Some(told.expected_orders_365d),
+            order_value: Some(told.order_value),
+            value_at_risk: Some(told.value_at_risk),
+            value_at_risk_week_ago: told.value_at_risk_week_ago,
+            next_order_from: told.next_order_from,
+            next_order_expected_at: told.next_order_expected_at,
+            next_order_until: told.next_order_until,
+        }
+    }
+
+    /// What the expected orders of so many days come to.
+    pub fn expected_value(&self, expected_orders: Option<f64>) -> Option<i64> {
+        Some((expected_orders? * self.order_value? as f64).round() as i64)
+    }
 }
 
 impl StoredScore {
@@ -338,8 +538,100 @@ impl StoredScore {
             && self.orders_count == scored.orders_count
             && self.last_order_at == scored.last_order_at
             && self.usual_gap_days == scored.usual_gap_days
+            && self.forecast == StoredForecast::of(scored)
             && self.risk_rank == scored.risk_rank
     }
+}
+
+/// A row to write: what was found, and since when it is so.
+pub(super) struct ToWrite {
+    pub scored: Scored,
+    pub segment_since: Timestamp,
+    pub at_risk_since: Option<Timestamp>,
+}
+
+/// The columns that a run writes, in this order: each one's name, type and value in a row. `store_id` comes besides.
+macro_rules! written {
+    ($row:ident, $each:ident) => {
+        $each!($row, customer_id, BigInt, $row.scored.customer_id);
+        $each!($row, kind, Text, $row.scored.kind.as_str());
+        $each!($row, r, SmallInt, i16::from($row.scored.rfm.r));
+        $each!($row, f, SmallInt, i16::from($row.scored.rfm.f));
+        $each!($row, m, SmallInt, i16::from($row.scored.rfm.m));
+        $each!($row, segment, Text, $row.scored.segment);
+        $each!($row, segment_since, BigInt, $row.segment_since);
+        $each!($row, frequency, Integer, $row.scored.frequency);
+        $each!($row, spent, BigInt, $row.scored.spent);
+        $each!($row, orders_count, Integer, $row.scored.orders_count);
+        $each!($row, last_order_at, Nullable<BigInt>, $row.scored.last_order_at);
+        $each!($row, usual_gap_days, Nullable<Double>, $row.scored.usual_gap_days);
+        $each!($row, p_alive, Nullable<Double>, StoredForecast::of(&$row.scored).p_alive);
+        $each!($row, p_order_30d, Nullable<Double>, StoredForecast::of(&$row.scored).p_order_30d);
+        $each!($row, p_order_90d, Nullable<Double>, StoredForecast::of(&$row.scored).p_order_90d);
+        $each!(
+            $row,
+            expected_orders_30d,
+            Nullable<Double>,
+            StoredForecast::of(&$row.scored).expected_orders_30d
+        );
+        $each!(
+            $row,
+            expected_orders_90d,
+            Nullable<Double>,
+            StoredForecast::of(&$row.scored).expected_orders_90d
+        );
+        $each!(
+            $row,
+            expected_orders_365d,
+            Nullable<Double>,
+            StoredForecast::of(&$row.scored).expected_orders_365d
+        );
+        $each!($row, order_value, Nullable<BigInt>, StoredForecast::of(&$row.scored).order_value);
+        $each!(
+            $row,
+            value_at_risk,
+            Nullable<BigInt>,
+            StoredForecast::of(&$row.scored).value_at_risk
+        );
+        $each!(
+            $row,
+            value_at_risk_week_ago,
+            Nullable<BigInt>,
+            StoredForecast::of(&$row.scored).value_at_risk_week_ago
+        );
+        $each!(
+            $row,
+            next_order_from,
+            Nullable<BigInt>,
+            StoredForecast::of(&$row.scored).next_order_from
+        );
+        $each!(
+            $row,
+            next_order_expected_at,
+            Nullable<BigInt>,
+            StoredForecast::of(&$row.scored).next_order_expected_at
+        );
+        $each!(
+            $row,
+            next_order_until,
+            Nullable<BigInt>,
+            StoredForecast::of(&$row.scored).next_order_until
+        );
+        $each!($row, at_risk_since, Nullable<BigInt>, $row.at_risk_since);
+        $each!($row, risk_rank, Nullable<Double>, $row.scored.risk_rank);
+    };
+}
+
+/// The names of those columns.
+fn written_columns() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    macro_rules! name {
+        ($row:ident, $column:ident, $type:ty, $value:expr) => {
+            names.push(stringify!($column))
+        };
+    }
+    written!(row, name);
+    names
 }
 
 /// What is stored of the customers from `from` to `to`, both included, in order of id.
@@ -353,9 +645,8 @@ pub(super) fn stored_between(
     to: CustomerId,
 ) -> QueryResult<Vec<StoredScore>> {
     sql_query(format!(
-        "SELECT customer_id, kind, r, f, m, segment, segment_since, frequency, spent, orders_count, last_order_at, \
-         usual_gap_days, risk_rank FROM {} WHERE customer_id >= $1 AND customer_id <= $2 AND +store_id = $3 \
-         ORDER BY customer_id",
+        "SELECT {} FROM {} WHERE customer_id >= $1 AND customer_id <= $2 AND +store_id = $3 ORDER BY customer_id",
+        written_columns().join(", "),
         table.name()
     ))
     .bind::<BigInt, _>(from)
@@ -364,15 +655,24 @@ pub(super) fn stored_between(
     .load(conn)
 }
 
-/// Columns that a run writes, in the order of [`write`]'s binds. What predictions add stays as it is.
-const WRITTEN: &str = "customer_id, store_id, kind, r, f, m, segment, segment_since, frequency, spent, orders_count, \
-     last_order_at, usual_gap_days, risk_rank";
-const REWRITE: &str = "ON CONFLICT (customer_id) DO UPDATE SET kind = excluded.kind, r = excluded.r, f = excluded.f, \
-     m = excluded.m, segment = excluded.segment, segment_since = excluded.segment_since, \
-     frequency = excluded.frequency, spent = excluded.spent, orders_count = excluded.orders_count, \
-     last_order_at = excluded.last_order_at, usual_gap_days = excluded.usual_gap_days, risk_rank = excluded.risk_rank";
+/// What is stored of `ids`, in order of id.
+pub(super) fn stored_of(
+    conn: &mut Conn,
+    store: StoreId,
+    ids: &[CustomerId],
+) -> QueryResult<Vec<StoredScore>> {
+    // Numbers of our own: no bind needed, and none of a limit.
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    sql_query(format!(
+        "SELECT {} FROM scores WHERE customer_id IN ({}) AND +store_id = $1 ORDER BY customer_id",
+        written_columns().join(", "),
+        ids.join(",")
+    ))
+    .bind::<BigInt, _>(store)
+    .load(conn)
+}
 
-/// Inserts or rewrites score rows, each with the time its segment was entered.
+/// Inserts or rewrites score rows.
 ///
 /// SQLite takes many rows of binds; PostgreSQL a column of values each, which spares it parsing thousands of
 /// placeholders.
@@ -380,63 +680,53 @@ pub(super) fn write(
     conn: &mut Conn,
     table: Table,
     store: StoreId,
-    rows: &[(Scored, Timestamp)],
+    rows: &[ToWrite],
 ) -> QueryResult<()> {
     let table = table.name();
+    let names = written_columns();
+    let columns = names.join(", ");
+    let rewrite: Vec<String> =
+        names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let rewrite = format!("ON CONFLICT (customer_id) DO UPDATE SET {}", rewrite.join(", "));
     match conn {
         Conn::Sqlite(sqlite) => {
-            // 14 binds a row; SQLite takes 32,766 of them.
-            for part in rows.chunks(2_000) {
-                let places = vec!["(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"; part.len()].join(",");
-                let mut query =
-                    sql_query(format!("INSERT INTO {table} ({WRITTEN}) VALUES {places} {REWRITE}"))
-                        .into_boxed();
-                for (row, since) in part {
-                    query = query
-                        .bind::<BigInt, _>(row.customer_id)
-                        .bind::<BigInt, _>(store)
-                        .bind::<Text, _>(row.kind)
-                        .bind::<SmallInt, _>(i16::from(row.rfm.r))
-                        .bind::<SmallInt, _>(i16::from(row.rfm.f))
-                        .bind::<SmallInt, _>(i16::from(row.rfm.m))
-                        .bind::<Text, _>(row.segment)
-                        .bind::<BigInt, _>(*since)
-                        .bind::<Integer, _>(row.frequency)
-                        .bind::<BigInt, _>(row.spent)
-                        .bind::<Integer, _>(row.orders_count)
-                        .bind::<Nullable<BigInt>, _>(row.last_order_at)
-                        .bind::<Nullable<Double>, _>(row.usual_gap_days)
-                        .bind::<Nullable<Double>, _>(row.risk_rank);
+            // So many binds a row; SQLite takes 32,766 of them.
+            let row = format!("({}?)", "?,".repeat(names.len()));
+            for part in rows.chunks(1_000) {
+                let places = vec![row.as_str(); part.len()].join(",");
+                let mut query = sql_query(format!(
+                    "INSERT INTO {table} ({columns}, store_id) VALUES {places} {rewrite}"
+                ))
+                .into_boxed();
+                for row in part {
+                    macro_rules! bind {
+                        ($row:ident, $column:ident, $type:ty, $value:expr) => {
+                            query = query.bind::<$type, _>($value)
+                        };
+                    }
+                    written!(row, bind);
+                    query = query.bind::<BigInt, _>(store);
                 }
                 query.execute(sqlite)?;
             }
         }
         Conn::Postgres(pg) => {
-            fn column<T>(rows: &[(Scored, Timestamp)], value: impl Fn(&Scored) -> T) -> Vec<T> {
-                rows.iter().map(|(row, _)| value(row)).collect()
-            }
-            sql_query(format!(
-                "INSERT INTO {table} ({WRITTEN}) SELECT u.customer_id, $1, u.kind, u.r, u.f, u.m, u.segment, u.since, \
-                 u.frequency, u.spent, u.orders_count, u.last_order_at, u.usual_gap_days, u.risk_rank \
-                 FROM UNNEST($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
-                 AS u (customer_id, kind, r, f, m, segment, since, frequency, spent, orders_count, last_order_at, \
-                 usual_gap_days, risk_rank) {REWRITE}"
+            let places: Vec<String> = (1..=names.len()).map(|n| format!("${n}")).collect();
+            let mut query = sql_query(format!(
+                "INSERT INTO {table} ({columns}, store_id) SELECT u.*, ${} FROM UNNEST({}) AS u ({columns}) {rewrite}",
+                names.len() + 1,
+                places.join(", ")
             ))
-            .bind::<BigInt, _>(store)
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.customer_id))
-            .bind::<Array<Text>, _>(column(rows, |row| row.kind.as_str()))
-            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.r)))
-            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.f)))
-            .bind::<Array<SmallInt>, _>(column(rows, |row| i16::from(row.rfm.m)))
-            .bind::<Array<Text>, _>(column(rows, |row| row.segment))
-            .bind::<Array<BigInt>, _>(rows.iter().map(|(_, since)| *since).collect::<Vec<_>>())
-            .bind::<Array<Integer>, _>(column(rows, |row| row.frequency))
-            .bind::<Array<BigInt>, _>(column(rows, |row| row.spent))
-            .bind::<Array<Integer>, _>(column(rows, |row| row.orders_count))
-            .bind::<Array<Nullable<BigInt>>, _>(column(rows, |row| row.last_order_at))
-            .bind::<Array<Nullable<Double>>, _>(column(rows, |row| row.usual_gap_days))
-            .bind::<Array<Nullable<Double>>, _>(column(rows, |row| row.risk_rank))
-            .execute(pg)?;
+            .into_boxed();
+            macro_rules! bind {
+                ($row:ident, $column:ident, $type:ty, $value:expr) => {
+                    query = query
+                        .bind::<Array<$type>, _>(rows.iter().map(|$row| $value).collect::<Vec<_>>())
+                };
+            }
+            written!(row, bind);
+            query = query.bind::<BigInt, _>(store);
+            query.execute(pg)?;
         }
     }
     Ok(())
@@ -501,8 +791,10 @@ pub struct ScoredCustomer {
     pub rfm: Rfm,
     pub last_order_at: Option<Timestamp>,
     pub usual_gap_days: Option<f64>,
+    pub forecast: StoredForecast,
     /// On the at-risk list.
     pub at_risk: bool,
+    pub at_risk_since: Option<Timestamp>,
 }
 
 /// The shown score of a customer; `None` where there is none yet.
@@ -521,7 +813,9 @@ pub fn score_of(
         segment: row.segment,
         last_order_at: row.last_order_at,
         usual_gap_days: row.usual_gap_days,
+        forecast: row.forecast,
         at_risk: row.risk_rank.is_some(),
+        at_risk_since: row.at_risk_since,
     }))
 }
 
@@ -650,6 +944,8 @@ struct WorklistRow {
     #[diesel(sql_type = Nullable<Double>)]
     p_alive: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
+    p_order_90d: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
     expected_orders_90d: Option<f64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     value_at_risk: Option<i64>,
@@ -666,7 +962,8 @@ pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryR
     };
     let mut sql = format!(
         "SELECT s.customer_id, c.external_id, c.email, c.name, s.segment, s.r, s.f, s.m, s.orders_count, s.frequency, \
-         s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.expected_orders_90d, s.value_at_risk, s.risk_rank, \
+         s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.p_order_90d, s.expected_orders_90d, s.value_at_risk, \
+         s.risk_rank, \
          (SELECT MIN(m.scheduled_at) FROM messages m WHERE m.customer_id = s.customer_id AND m.status = 'scheduled') \
          AS next_message_at \
          FROM {} s JOIN customers c ON c.id = s.customer_id \
@@ -732,7 +1029,7 @@ fn item(
         order_days: row.frequency,
         days_since_last_order,
         usual_gap_days: row.usual_gap_days,
-        p_alive: row.p_alive,
+        p_order_90d: row.p_order_90d,
     };
     let money = |minor| Money::new(minor, currency.clone());
     Some(WorklistItem {
@@ -750,12 +1047,17 @@ fn item(
         days_since_last_order: round_to(days_since_last_order, 10.0),
         usual_gap_days: row.usual_gap_days.map(|gap| round_to(gap, 10.0)),
         overdue: round_to(gap::overdue(days_since_last_order, row.usual_gap_days), 100.0),
-        p_alive: row.p_alive,
-        expected_orders_90d: row.expected_orders_90d,
+        p_alive: row.p_alive.map(shown_estimate),
+        expected_orders_90d: row.expected_orders_90d.map(shown_estimate),
         value_at_risk: row.value_at_risk.map(money),
         why_now: why_now(silence, language),
         next_message_at: row.next_message_at,
     })
+}
+
+/// An estimate as it is shown: to four places, which is already more than it knows.
+pub fn shown_estimate(value: f64) -> f64 {
+    round_to(value, 10_000.0)
 }
 
 /// Days to a tenth: more digits than a day's noise has say nothing.

@@ -5,16 +5,19 @@
 //! segments of their own, and are never counted among the eleven of the buyers.
 
 use super::rfm::Rfm;
+use serde::{Deserialize, Serialize};
+
 use crate::text_enum;
 
 /// How far a visitor ever went: the deeper step counts first, then the products looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Intent {
     pub depth: Depth,
     pub product_views: i32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Depth {
     Page,
     Product,

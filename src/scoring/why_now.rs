@@ -21,7 +21,7 @@ pub struct Silence {
     pub order_days: i32,
     pub days_since_last_order: f64,
     pub usual_gap_days: Option<f64>,
-    pub p_alive: Option<f64>,
+    pub p_order_90d: Option<f64>,
 }
 
 /// One sentence: the rhythm, the silence, how late that is, and the chance of a return where it is known.
@@ -29,7 +29,7 @@ pub fn why_now(silence: Silence, language: Language) -> String {
     let days = whole(silence.days_since_last_order);
     let gap = silence.usual_gap_days;
     let times = gap.map(|gap| silence.days_since_last_order / gap).filter(|times| *times >= 1.05);
-    let chance = silence.p_alive.map(|p| whole(p * 100.0));
+    let chance = silence.p_order_90d.map(|p| whole(p * 100.0));
     match language {
         Language::English => {
             let ago = match days {
@@ -52,7 +52,7 @@ pub fn why_now(silence: Silence, language: Language) -> String {
                 text += &format!(": {} times the usual gap", tenths(times));
             }
             if let Some(chance) = chance {
-                text += &format!("; {chance} % likely to return");
+                text += &format!("; {chance} % likely to return within 90 days");
             }
             text + "."
         }
@@ -73,7 +73,7 @@ pub fn why_now(silence: Silence, language: Language) -> String {
                 text += &format!("，已是平常间隔的 {} 倍", tenths(times));
             }
             if let Some(chance) = chance {
-                text += &format!("；回购的可能性为 {chance}%");
+                text += &format!("；90 天内回购的可能性为 {chance}%");
             }
             text + "。"
         }
@@ -107,8 +107,8 @@ fn tenths(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn silence(order_days: i32, days: f64, gap: Option<f64>, p_alive: Option<f64>) -> Silence {
-        Silence { order_days, days_since_last_order: days, usual_gap_days: gap, p_alive }
+    fn silence(order_days: i32, days: f64, gap: Option<f64>, p_order_90d: Option<f64>) -> Silence {
+        Silence { order_days, days_since_last_order: days, usual_gap_days: gap, p_order_90d }
     }
 
     #[test]
@@ -116,8 +116,8 @@ mod tests {
         let cases = [
             (
                 silence(7, 61.2, Some(23.0), Some(0.31)),
-                "Buys every 23 days, last 61 days ago: 2.7 times the usual gap; 31 % likely to return.",
-                "一般每 23 天购买一次，上次在 61 天前，已是平常间隔的 2.7 倍；回购的可能性为 31%。",
+                "Buys every 23 days, last 61 days ago: 2.7 times the usual gap; 31 % likely to return within 90 days.",
+                "一般每 23 天购买一次，上次在 61 天前，已是平常间隔的 2.7 倍；90 天内回购的可能性为 31%。",
             ),
             (
                 silence(1, 300.0, Some(20.0), None),

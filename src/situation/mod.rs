@@ -60,6 +60,8 @@ pub struct Moments {
     pub last_order: Option<OrderMoment>,
     /// Any order placed, counting or not: it closes visits and baskets and stops steps.
     pub last_placed_at: Option<Timestamp>,
+    /// When the next order is expected by what was learnt; `None` also until that is known of the last order.
+    pub next_order_expected_at: Option<Timestamp>,
     /// Segment, and since when.
     pub segment: Option<(String, Timestamp)>,
 }

@@ -71,6 +71,8 @@ struct ScoreRow {
     p_alive: Option<f64>,
     expected_orders_90d: Option<f64>,
     value_at_risk: Option<i64>,
+    last_order_at: Option<Timestamp>,
+    next_order_expected_at: Option<Timestamp>,
 }
 
 /// Makes others wait who want to change or judge this customer, until the transaction ends.
@@ -282,6 +284,9 @@ fn moments(
         first_order: order(rollup.first_order_at, state.floors.first_order),
         last_order: order(rollup.last_order_at, state.floors.last_order),
         last_placed_at: rollup.last_placed_at,
+        next_order_expected_at: score
+            .filter(|score| score.last_order_at == rollup.last_order_at)
+            .and_then(|score| score.next_order_expected_at),
         segment: score.map(|score| (score.segment.clone(), score.segment_since)),
     }
 }

@@ -7,6 +7,7 @@ use homing::journal::{
     Body, Context, Identifiers, Journal, NewFact, OrderStated, OrderStatus, Source,
 };
 use homing::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
+use homing::reports::calibration::calibration;
 use homing::scoring::store::{WorklistQuery, score_of, shown, worklist};
 use homing::scoring::why_now::Language;
 use homing::scoring::{self, Report, ScoreError, Segment, VisitorSegment};
@@ -61,6 +62,8 @@ fn buys(conn: &mut Conn, id: i64, order_days: i32, spent: i64, last: Timestamp) 
             rollups::first_order_at.eq(0_i64),
             (rollups::last_order_at.eq(last.0), rollups::last_order_day.eq(last.day_number(&zone))),
             rollups::median_gap_days.eq((order_days > 1).then_some(20.0)),
+            rollups::log_gap_sum.eq(f64::from(order_days - 1) * 20_f64.ln()),
+            rollups::last_order_value.eq(spent / i64::from(order_days.max(1))),
         ))
         .execute(conn)?;
     Ok(())
@@ -125,6 +128,44 @@ fn cdnow_orders() -> Vec<NewFact> {
         });
     }
     facts
+}
+
+/// `n` buyers who order about every three weeks for 300 days; every third one stopped after 100.
+fn regulars(test: &TestDb, n: i64) -> Vec<NewFact> {
+    let store = default_store(&test.db);
+    let start = test.now.0 - 300 * DAY;
+    (1..=n)
+        .flat_map(|who| {
+            let gap = 15 + who % 11;
+            let days = if who % 3 == 0 { 100 } else { 299 };
+            let placed = (0..).map(move |k| who % 14 + k * gap).take_while(move |day| *day < days);
+            placed.enumerate().map(move |(k, day)| (who, k, Timestamp(start + day * DAY)))
+        })
+        .map(|(who, k, at)| regular_order(&store, who, k, at))
+        .collect()
+}
+
+fn regular_order(store: &Store, who: i64, k: usize, at: Timestamp) -> NewFact {
+    let order = OrderStated {
+        order_id: format!("r{who}-{k}"),
+        status: OrderStatus::Paid,
+        placed_at: Some(at),
+        total: 2_000 + who * 10,
+        currency: store.currency.clone(),
+        refunded: None,
+        coupon: None,
+        channel: None,
+        lines: vec![],
+    };
+    NewFact {
+        source: Source::Csv,
+        source_key: order.order_id.clone(),
+        occurred_at: at,
+        live: false,
+        identifiers: Identifiers { external_id: Some(format!("r{who}")), ..Identifiers::default() },
+        body: Body::OrderStated(order),
+        context: Context::default(),
+    }
 }
 
 fn segments(report: &Report) -> Vec<u64> {
@@ -214,12 +255,16 @@ on_both_backends! {
         let ask = |query: WorklistQuery| test.db.read_here(|conn| worklist(conn, &store, &query).map_err(DbError::from)).unwrap();
         let all = ask(WorklistQuery::first(50, Language::English));
         let ids: Vec<i64> = all.items.iter().map(|item| item.customer.id.0).collect();
-        assert_eq!(ids, [10, 9, 8, 7, 6, 5]);
+        assert_eq!(ids.iter().copied().collect::<std::collections::BTreeSet<_>>(), (5..=10).collect());
         assert_eq!(all.next, None);
-        let worst = &all.items[0];
+        let at_risk: Vec<i64> = all.items.iter().map(|item| item.value_at_risk.as_ref().unwrap().minor).collect();
+        assert!(at_risk.is_sorted_by(|a, b| a >= b), "{at_risk:?}");
+        let worst = all.items.iter().find(|item| item.customer.id.0 == 10).unwrap();
         assert_eq!((worst.days_since_last_order, worst.overdue), (100.0, 4.0));
-        assert_eq!(worst.why_now, "Buys every 20 days, last 100 days ago: 5.0 times the usual gap.");
-        assert_eq!((&worst.p_alive, &worst.value_at_risk, &worst.next_message_at), (&None, &None, &None));
+        assert!(worst.p_alive.is_some_and(|p| (0.0..=1.0).contains(&p)));
+        let sentence = "Buys every 20 days, last 100 days ago: 5.0 times the usual gap; ";
+        assert!(worst.why_now.starts_with(sentence) && worst.why_now.ends_with(" % likely to return within 90 days."), "{}", worst.why_now);
+        assert_eq!(worst.next_message_at, None);
 
         let mut paged = Vec::new();
         let mut query = WorklistQuery::first(2, Language::English);
@@ -233,8 +278,8 @@ on_both_backends! {
 
         let segment = WorklistQuery { segment: Some("cant_lose_them".to_owned()), ..WorklistQuery::first(50, Language::English) };
         assert!(ask(segment).items.iter().all(|item| item.segment == "cant_lose_them"));
-        let dear = WorklistQuery { min_value: Some(9_000), ..WorklistQuery::first(50, Language::English) };
-        assert_eq!(ask(dear).items.len(), 2);
+        let dear = WorklistQuery { min_value: Some(at_risk[1]), ..WorklistQuery::first(50, Language::English) };
+        assert_eq!(ask(dear).items.len(), at_risk.iter().filter(|value| **value >= at_risk[1]).count());
     }
 
     async fn the_erased_and_the_merged_are_not_scored_and_visitors_are_counted_apart(test: TestDb) {
@@ -283,6 +328,45 @@ on_both_backends! {
         }).unwrap();
         assert!(!due(test.now.plus(Delay::seconds(59))), "not at once again");
         assert!(due(test.now.plus(Delay::hours(2))));
+    }
+
+    async fn what_was_learnt_forecasts_each_buyer_and_is_judged_by_what_came(test: TestDb) {
+        let store = default_store(&test.db);
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        journal.append(store.id, regulars(&test, 60)).await.unwrap();
+        let report = scoring::score_store(&test.db, &store, test.now).unwrap();
+        assert_eq!(report.run.summary.buyers(), 60);
+        let told = test.db.read_here(|conn| calibration(conn, store.id).map_err(DbError::from)).unwrap().unwrap();
+        assert!(told.enough_data, "{:?}", told.note);
+        assert_eq!(told.horizons.iter().map(|h| (h.horizon_days, h.customers)).collect::<Vec<_>>(), [(30, 60), (90, 60)]);
+        let weights: f64 = told.models.iter().map(|one| one.chance_weight).sum();
+        assert!((weights - 1.0).abs() < 1e-9, "{weights}");
+
+        // Every third one stopped 200 days ago: those are at risk, whatever their segment.
+        let score = |n: i64| {
+            let id = test.db.read_here(|conn| homing::identity::store::find_customer(conn, store.id, &format!("ext:r{n}"))
+                .map_err(DbError::from)).unwrap().unwrap();
+            test.db.read_here(|conn| score_of(conn, store.id, id).map_err(DbError::from)).unwrap().unwrap()
+        };
+        let (faithful, gone) = (score(1), score(3));
+        assert!(gone.forecast.p_alive < faithful.forecast.p_alive, "{gone:?} {faithful:?}");
+        assert!(gone.at_risk && gone.at_risk_since == Some(test.now));
+        assert!(gone.forecast.value_at_risk > faithful.forecast.value_at_risk);
+        assert!(gone.forecast.value_at_risk_week_ago.is_some());
+        assert!(faithful.forecast.next_order_expected_at > faithful.last_order_at);
+
+        // One who comes back is scored anew by himself, by what was learnt then.
+        let later = test.now.plus(Delay::hours(1));
+        let back = regular_order(&store, 3, 99, later);
+        let told = tokio::task::spawn_blocking(move || journal.append_received_at(StoreId(1), vec![back], later));
+        told.await.unwrap().unwrap();
+        writer.finish();
+        let (until, rows) = scoring::rescore_changed(&test.db, &store, test.now, later).unwrap();
+        assert_eq!((until, rows), (later, 1));
+        let returned = score(3);
+        assert_eq!(returned.last_order_at, Some(later));
+        assert!(returned.forecast.p_alive > gone.forecast.p_alive);
+        assert_eq!(scoring::rescore_changed(&test.db, &store, until, later).unwrap(), (until, 0));
     }
 
     async fn of_two_runs_the_later_goes_on_alone(test: TestDb) {

@@ -21,6 +21,7 @@ use crate::privacy;
 use crate::reports;
 use crate::reports::customers::{Cursor, Row};
 use crate::reports::timeline::{self, Entry};
+use crate::scoring::store::shown_estimate;
 use crate::scoring::{self, Kind, Rfm, Segment, VisitorSegment};
 use crate::stores::{self, Store};
 
@@ -169,9 +170,25 @@ pub struct Customer {
     days_since_last_order: Option<f64>,
     usual_gap_days: Option<f64>,
     at_risk: bool,
+    at_risk_since: Option<Timestamp>,
+    /// Forecasts; null for who never ordered, but for `p_order_30d`: there it is the first order's.
     p_alive: Option<f64>,
+    p_order_30d: Option<f64>,
+    p_order_90d: Option<f64>,
+    expected_orders_30d: Option<f64>,
     expected_orders_90d: Option<f64>,
+    expected_orders_365d: Option<f64>,
+    expected_value_30d: Option<Money>,
+    expected_value_90d: Option<Money>,
+    expected_value_365d: Option<Money>,
     value_at_risk: Option<Money>,
+    /// Null where that is not known exactly.
+    value_at_risk_week_ago: Option<Money>,
+    /// The next order has come by the first with 20 %, by the last with 80 %, if nothing is heard meanwhile.
+    next_order_from: Option<Timestamp>,
+    /// As it stood at the last order; rules count from it.
+    next_order_expected_at: Option<Timestamp>,
+    next_order_until: Option<Timestamp>,
     /// Newest first.
     segment_history: Vec<Stay>,
 }
@@ -292,6 +309,8 @@ fn load(conn: &mut Conn, store: &Store, id: CustomerId) -> Result<Customer, Prob
     };
     let score = scoring::store::score_of(conn, store.id, id)?;
     let score = score.as_ref();
+    let told = score.map(|score| score.forecast).unwrap_or_default();
+    let money = |minor| Money::new(minor, store.currency.clone());
     let history = scoring::store::history_of(conn, id)?;
     let silence = score.and_then(|score| {
         Some((score.as_of.days_since(score.last_order_at?).max(0.0) * 10.0).round() / 10.0)
@@ -343,9 +362,21 @@ fn load(conn: &mut Conn, store: &Store, id: CustomerId) -> Result<Customer, Prob
             .and_then(|score| score.usual_gap_days)
             .map(|gap| (gap * 10.0).round() / 10.0),
         at_risk: score.is_some_and(|score| score.at_risk),
-        p_alive: None,
-        expected_orders_90d: None,
-        value_at_risk: None,
+        at_risk_since: score.and_then(|score| score.at_risk_since),
+        p_alive: told.p_alive.map(shown_estimate),
+        p_order_30d: told.p_order_30d.map(shown_estimate),
+        p_order_90d: told.p_order_90d.map(shown_estimate),
+        expected_orders_30d: told.expected_orders_30d.map(shown_estimate),
+        expected_orders_90d: told.expected_orders_90d.map(shown_estimate),
+        expected_orders_365d: told.expected_orders_365d.map(shown_estimate),
+        expected_value_30d: told.expected_value(told.expected_orders_30d).map(money),
+        expected_value_90d: told.expected_value(told.expected_orders_90d).map(money),
+        expected_value_365d: told.expected_value(told.expected_orders_365d).map(money),
+        value_at_risk: told.value_at_risk.map(money),
+        value_at_risk_week_ago: told.value_at_risk_week_ago.map(money),
+        next_order_from: told.next_order_from,
+        next_order_expected_at: told.next_order_expected_at,
+        next_order_until: told.next_order_until,
         segment_history: history
             .into_iter()
             .map(|(since, segment)| Stay { segment, since })

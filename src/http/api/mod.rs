@@ -9,6 +9,7 @@ mod messages;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod reports;
 mod rules;
 mod segments;
 mod settings;
@@ -26,9 +27,10 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 14] = [
+const RESOURCES: [Route; 15] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
+    ("/reports/calibration", GET, |at| at.get(reports::calibration)),
     ("/customers", GET, |at| at.get(customers::list)),
     ("/customers/{id}", GET, |at| at.get(customers::show)),
     ("/customers/{id}/timeline", GET, |at| at.get(customers::timeline)),

@@ -76,7 +76,7 @@ pub fn who(
 
 /// Why a customer is on the worklist: rhythm and silence, and the chance once one is known.
 pub fn why_now(format: &Format, row: &at_risk::Row) -> Html {
-    silence(format, row.days_since, row.frequency, row.usual_gap_days, row.p_alive)
+    silence(format, row.days_since, row.frequency, row.usual_gap_days, row.p_order_90d)
 }
 
 pub fn silence(
@@ -84,7 +84,7 @@ pub fn silence(
     days_since: f64,
     order_days: i32,
     usual_gap: Option<f64>,
-    p_alive: Option<f64>,
+    p_order_90d: Option<f64>,
 ) -> Html {
     let days = days_since.floor() as i64;
     let days_text = format.number(days);
@@ -99,7 +99,7 @@ pub fn silence(
         }
         None => format.html("why.days", &[("days", &days_text)]),
     };
-    if let Some(p) = p_alive {
+    if let Some(p) = p_order_90d {
         let chance = format.percent(p, 0);
         text.0.push_str(&format.html("why.chance", &[("chance", &chance)]).0);
     } else if let Some(gap) = usual_gap.filter(|gap| *gap > 0.0 && days_since >= 2.0 * gap) {
@@ -277,6 +277,7 @@ pub fn moment(format: &Format, kind: &TriggerKind) -> String {
             let name = known(format, "segment", segment);
             format.text("moment.segment_entered", &[("segment", &name)])
         }
+        TriggerKind::RepurchaseDue { after: None } => format.text("moment.own_rhythm", &[]),
         other => format.text(&format!("moment.{}", other.name()), &[]),
     };
     if key == "at" {

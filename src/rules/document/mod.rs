@@ -290,10 +290,6 @@ template = "browse-remainder"
             ),
             (one_rule("{ kind = \"date\", field = \"birthday\" }"), "3: the kind `date`"),
             (one_rule("{ kind = \"schedule\", cron = \"0 9 * * *\" }"), "3: the kind `schedule`"),
-            (
-                one_rule("{ kind = \"repurchase_due\" }"),
-                "3: the trigger of [[rule]] \"a\" (repurchase_due) without `after`",
-            ),
             ("[sources.shopify]\nshop = \"x\"\n".into(), "1: `sources` in the document"),
             ("[sending]\ndaily_budget = 100\n".into(), "2: `daily_budget` in [sending]"),
             ("[sending]\n\ndkim = { domain = \"x\" }\n".into(), "3: `dkim` in [sending]"),

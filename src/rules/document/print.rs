@@ -145,7 +145,9 @@ fn trigger(trigger: &Trigger) -> String {
     if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
         pairs.push(("segment", quoted(segment)));
     }
-    pairs.push(("after", delay(trigger.kind.after())));
+    if trigger.kind != (TriggerKind::RepurchaseDue { after: None }) {
+        pairs.push(("after", delay(trigger.kind.after())));
+    }
     match &trigger.kind {
         TriggerKind::WinBack { until: Some(until), .. } => pairs.push(("until", delay(*until))),
         TriggerKind::VisitedWithoutBuying { min_visits, min_product_views, .. } => {

@@ -214,17 +214,8 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
     let at_once = matches!(kind, "first_order" | "order" | "segment_entered");
     let after = match fields.get("after") {
         None if at_once => Some(Delay::ZERO),
-        None if kind == "repurchase_due" => {
-            problems.add(
-                fields.at,
-                format!(
-                    "{} without `after` would learn each customer's rhythm, which is not available in this version; \
-                     write a fixed `after`, such as \"30d\"",
-                    fields.place
-                ),
-            );
-            None
-        }
+        // Without a fixed time it is the customer's own rhythm that tells.
+        None if kind == "repurchase_due" => Some(Delay::ZERO),
         None => fields.require("after", problems).and(None),
         Some(_) if at_once => fields.parsed("after", problems),
         Some(_) => positive("after", fields, problems),
@@ -248,7 +239,10 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
         "checkout_abandoned" => Some(TriggerKind::CheckoutAbandoned { after: after? }),
         "first_order" => Some(TriggerKind::FirstOrder { after: after? }),
         "order" => Some(TriggerKind::Order { after: after? }),
-        "repurchase_due" => Some(TriggerKind::RepurchaseDue { after: after? }),
+        "repurchase_due" => {
+            let after = after?;
+            Some(TriggerKind::RepurchaseDue { after: fields.get("after").map(|_| after) })
+        }
         "win_back" => {
             let until = match fields.get("until") {
                 None => None,

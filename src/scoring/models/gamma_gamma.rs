@@ -52,7 +52,7 @@ impl Amounts {
     }
 
     /// The mean over customers of their mean amounts; 0 where there are none.
-    fn mean(&self) -> f64 {
+    pub fn mean(&self) -> f64 {
         let sum: f64 = self.rows.iter().map(|row| row.total / self.ns[row.n as usize]).sum();
         if self.rows.is_empty() { 0.0 } else { sum / self.rows.len() as f64 }
     }

@@ -41,7 +41,35 @@ pub fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
     let per_order = (orders > 0).then(|| profile.spent / orders);
     vec![
         estimate("p_alive", score.and_then(|s| s.p_alive).map(|p| format.percent(p, 0))),
-        estimate("value_at_risk", score.and_then(|s| s.value_at_risk).map(|v| format.money(v))),
+        {
+            let at_risk = score.and_then(|s| s.value_at_risk);
+            let before = score.and_then(|s| s.value_at_risk_week_ago);
+            let note = match (at_risk, before) {
+                (None, _) => not_yet.clone(),
+                (_, None) => String::new(),
+                (_, Some(before)) => {
+                    format.text("customer_figure.week_ago", &[("money", &format.money(before))])
+                }
+            };
+            figure("value_at_risk", at_risk.map(|v| format.money(v)), "", note)
+        },
+        estimate("p_order", score.and_then(|s| s.p_order_90d).map(|p| format.percent(p, 0))),
+        {
+            // A window without an end: so likely there is no next order.
+            let from = score.and_then(|s| s.next_order_from).map(|at| format.day(at));
+            let until = score.and_then(|s| s.next_order_until).map(|at| format.day(at));
+            let note = match (&from, &until) {
+                (None, _) if score.is_some_and(|s| s.p_alive.is_some()) => {
+                    format.text("customer_figure.no_next_order", &[])
+                }
+                (None, _) => not_yet.clone(),
+                (_, None) => format.text("customer_figure.next_order_open", &[]),
+                (_, Some(until)) => {
+                    format.text("customer_figure.next_order_until", &[("day", until)])
+                }
+            };
+            figure("next_order", from, "", note)
+        },
         estimate(
             "expected_orders",
             score.and_then(|s| s.expected_orders_90d).map(|n| format.decimal(n)),

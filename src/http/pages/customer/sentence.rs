@@ -32,7 +32,7 @@ pub fn recap(format: &Format, loaded: &Loaded) -> Html {
                 score.days_since,
                 score.frequency,
                 score.usual_gap_days,
-                score.p_alive,
+                score.p_order_90d,
             );
             text.0.push_str(&format.html("customer.stop", &[]).0);
             text

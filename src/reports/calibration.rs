@@ -1,0 +1,129 @@
+//! How good the predictions are: what is believed, what would have been forecast in the past, and what came.
+
+use diesel::QueryResult;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::db::Conn;
+use crate::primitives::{StoreId, Timestamp};
+use crate::scoring::learning::Judged;
+use crate::scoring::predict::evaluate::Figures;
+use crate::scoring::predict::metrics::Decile;
+use crate::scoring::predict::{Backtest, Choice, Day, Sufficiency};
+use crate::scoring::store::{Learnt, learnings};
+
+/// The calibration report. All orders in it are days with orders: several of one day count as one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Calibration {
+    pub as_of: Timestamp,
+    pub learned_at: Timestamp,
+    /// False: predictions are what is usual in shops, and `note` says how much is wanting.
+    pub enough_data: bool,
+    pub note: Option<String>,
+    pub choice: Choice,
+    pub models: Vec<ModelInUse>,
+    pub backtest: Backtest,
+    /// What would have been forecast 30, 90 and 365 days ago, knowing nothing of what came since.
+    pub horizons: Vec<Horizon>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelInUse {
+    pub model: &'static str,
+    pub params: serde_json::Map<String, serde_json::Value>,
+    pub log_likelihood: f64,
+    /// Its part in probabilities, and in expected orders.
+    pub chance_weight: f64,
+    pub count_weight: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Horizon {
+    pub horizon_days: Day,
+    /// The forecast knew all until the end of this day.
+    pub made_on: Date,
+    pub customers: usize,
+    /// Days with orders that came in the horizon.
+    pub orders: u64,
+    pub choice: Choice,
+    pub combined: Figures,
+    pub rfm_rate: Option<Figures>,
+    pub overdue: Option<Figures>,
+    /// Ten groups of customers by their predicted chance, and how many of each ordered.
+    pub deciles: Vec<Decile>,
+    /// The log loss of the report before this one for the same horizon, and when that was.
+    pub log_loss_before: Option<f64>,
+    pub before: Option<Timestamp>,
+}
+
+/// The newest report of a store; `None` until its first scoring.
+pub fn calibration(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Calibration>> {
+    let mut last = learnings(conn, store, 2)?.into_iter();
+    let Some(newest) = last.next() else { return Ok(None) };
+    Ok(Some(Calibration::of(newest, last.next().as_ref())))
+}
+
+impl Calibration {
+    fn of(newest: Learnt, before: Option<&Learnt>) -> Self {
+        let learned = newest.learning.orders;
+        let models = learned.members.iter().map(|member| {
+            let params = member.fitted.params.named().into_iter();
+            ModelInUse {
+                model: member.model.as_str(),
+                params: params.map(|(name, value)| (name.to_owned(), value.into())).collect(),
+                log_likelihood: member.fitted.log_likelihood,
+                chance_weight: member.chance_weight,
+                count_weight: member.count_weight,
+            }
+        });
+        Self {
+            as_of: newest.as_of,
+            learned_at: newest.learned_at,
+            enough_data: learned.sufficiency == Sufficiency::Enough,
+            note: note(learned.sufficiency),
+            choice: learned.choice,
+            models: models.collect(),
+            backtest: learned.backtest.clone(),
+            horizons: newest.report.horizons.into_iter().map(|j| horizon(j, before)).collect(),
+        }
+    }
+}
+
+/// What is wanting, in words.
+fn note(sufficiency: Sufficiency) -> Option<String> {
+    match sufficiency {
+        Sufficiency::Enough => None,
+        Sufficiency::TooFew { more_repeat_orders } => {
+            Some(format!("not enough data yet (about {more_repeat_orders} more repeat orders)"))
+        }
+        Sufficiency::TooYoung => Some(
+            "not enough data yet (all customers came on one day, or no time has passed since)"
+                .to_owned(),
+        ),
+    }
+}
+
+fn horizon(judged: Judged, before: Option<&Learnt>) -> Horizon {
+    let same = before.and_then(|before| {
+        let mut horizons = before.report.horizons.iter();
+        Some((before.as_of, horizons.find(|h| h.horizon_days == judged.horizon_days)?))
+    });
+    Horizon {
+        horizon_days: judged.horizon_days,
+        made_on: date(judged.made_on),
+        customers: judged.customers,
+        orders: judged.orders,
+        choice: judged.choice,
+        combined: judged.combined,
+        rfm_rate: judged.rfm_rate,
+        overdue: judged.overdue,
+        deciles: judged.deciles,
+        log_loss_before: same.and_then(|(_, h)| h.combined.log_loss),
+        before: same.map(|(as_of, _)| as_of),
+    }
+}
+
+fn date(day: Day) -> Date {
+    let days = jiff::Span::new().try_days(i64::from(day)).unwrap_or_default();
+    Date::constant(1970, 1, 1).saturating_add(days)
+}
