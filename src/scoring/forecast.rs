@@ -65,7 +65,8 @@ impl<'a> Forecaster<'a> {
         let value = self.learning.spend.expected(&known);
         let after = |days: Option<f64>| days.map(|days| end_of(self.today).after_days(days));
         Forecast {
-            p_alive: outlook.p_alive,
+            // Whoever orders again was a customer still: the corrected chance of an order is the better word.
+            p_alive: outlook.p_alive.max(outlook.p_order_90d),
             p_order_30d: outlook.p_order_30d,
             p_order_90d: outlook.p_order_90d,
             expected_orders_30d: outlook.expected_orders_30d,

@@ -59,7 +59,7 @@ fn buys(conn: &mut Conn, id: i64, order_days: i32, spent: i64, last: Timestamp) 
         .set((
             (rollups::orders_count.eq(order_days), rollups::order_days.eq(order_days)),
             rollups::spent.eq(spent),
-            rollups::first_order_at.eq(0_i64),
+            rollups::first_order_at.eq(last.0 - i64::from(order_days - 1) * 20 * DAY),
             (rollups::last_order_at.eq(last.0), rollups::last_order_day.eq(last.day_number(&zone))),
             rollups::median_gap_days.eq((order_days > 1).then_some(20.0)),
             rollups::log_gap_sum.eq(f64::from(order_days - 1) * 20_f64.ln()),
