@@ -5,6 +5,7 @@ use homing::db::{DbError, schema};
 use homing::identity::Identifiers;
 use homing::planner::Positions;
 use homing::primitives::{Delay, Timestamp};
+use homing::scoring;
 
 use crate::on_both_backends;
 use crate::support::shop::*;
@@ -53,6 +54,44 @@ on_both_backends! {
         assert_eq!(shop.plan(due), Default::default(), "planning twice is planning once");
         assert_eq!(shop.ledger("ann"), ["browse enrolled"]);
         assert_eq!(rows(&shop), (1, 2, 1));
+    }
+
+    async fn a_learned_repurchase_falls_due_when_the_rhythm_says_and_an_order_moves_it(test: TestDb) {
+        let shop = Shop::open(&test, &rule("refill", "kind = \"repurchase_due\"", ""));
+        let day = |n: i64| test.now.minus(Delay::days(n));
+        // Forty others teach the store's rhythm; Ann and Ben ordered every twenty days until a week ago.
+        let mut facts = vec![consents("ann", day(200), true), consents("ben", day(200), true)];
+        for n in 0..40 {
+            let others = (0..12).map(|k| orders(&format!("c{n}"), day(9 + n % 9 + k * (16 + n % 9)), &format!("c{n}-{k}")));
+            facts.extend(others);
+        }
+        for who in ["ann", "ben"] {
+            facts.extend((0..12).map(|k| orders(who, day(7 + k * 20), &format!("{who}-{k}"))));
+        }
+        shop.tell_at(test.now, facts);
+        scoring::score_store(&test.db, &shop.store(), test.now).unwrap();
+        let expected = |who: &str| {
+            let score = test.db.read_here(|conn| scoring::store::score_of(conn, shop.store().id, shop.customer(who))
+                .map_err(DbError::from)).unwrap().unwrap();
+            score.forecast.next_order_expected_at.unwrap()
+        };
+        let due = expected("ann");
+        assert!(due > day(7).plus(Delay::days(10)) && due < day(7).plus(Delay::days(40)), "{due}");
+        assert_eq!(expected("ben"), due);
+
+        let back = due.minus(hours(2));
+        shop.tell_at(back, vec![orders("ben", back, "ben-again")]);
+        let (_, rescored) = scoring::rescore_changed(&test.db, &shop.store(), test.now, back).unwrap();
+        assert_eq!(rescored, 1);
+        assert!(expected("ben") > due);
+
+        shop.plan(due.minus(hours(1)));
+        assert_eq!(shop.ledger("ann"), Vec::<String>::new());
+        shop.plan(due);
+        assert_eq!(shop.ledger("ann"), ["refill enrolled"]);
+        assert_eq!(shop.ledger("ben"), Vec::<String>::new());
+        shop.plan(due.plus(hours(1)));
+        assert_eq!(shop.ledger("ann").len(), 1, "once for one order");
     }
 
     async fn two_planners_at_once_make_one_enrolment(test: TestDb) {
