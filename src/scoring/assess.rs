@@ -97,6 +97,8 @@ pub struct Scored {
     pub usual_gap_days: Option<f64>,
     /// Of buyers, once something was learnt.
     pub forecast: Option<Forecast>,
+    /// Of visitors, once enough first orders were seen: the chance of one within 30 days.
+    pub p_first_order_30d: Option<f64>,
     /// The place on the at-risk list, highest first; `None`: not on it.
     pub risk_rank: Option<f64>,
 }
@@ -197,6 +199,7 @@ impl<'a> Assessment<'a> {
             last_order_at: Some(buyer.last_order_at),
             usual_gap_days,
             forecast,
+            p_first_order_30d: None,
             risk_rank: is_listed.then(rank),
         }
     }
@@ -215,6 +218,7 @@ impl<'a> Assessment<'a> {
             last_order_at: None,
             usual_gap_days: None,
             forecast: None,
+            p_first_order_30d: None,
             risk_rank: None,
         }
     }

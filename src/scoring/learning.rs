@@ -8,12 +8,15 @@ use super::predict::baselines::Baseline;
 use super::predict::evaluate::{Figures, Holdout};
 use super::predict::metrics::Decile;
 use super::predict::{Choice, Day, Known, Learned, OrderLog, Sufficiency};
+use super::prospect::Prospects;
 
 /// All that buyers are forecast by. It is stored, and forecasts the same when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learning {
     pub orders: Learned,
     pub spend: Spend,
+    /// How visitors become buyers; `None` while too few were seen to.
+    pub prospects: Option<Prospects>,
 }
 
 /// What the orders of one day are expected to come to.
@@ -62,6 +65,7 @@ impl Learning {
         Self {
             orders: Learned::from_log(log, as_of, &Learned::HORIZONS),
             spend: Spend::learn(&known),
+            prospects: None,
         }
     }
 }

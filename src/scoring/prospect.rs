@@ -24,6 +24,9 @@ const LEAST_SAMPLES: usize = 30;
 /// Candidates for the ridge, in samples of a feature's one standard deviation.
 const RIDGES: [f64; 6] = [300.0, 100.0, 30.0, 10.0, 3.0, 1.0];
 
+/// Days ahead that are predicted; origins stand at least so far apart.
+pub const HORIZON: i32 = 30;
+
 /// As many samples tell a dozen coefficients as well as more would.
 const MOST_SAMPLES: usize = 100_000;
 

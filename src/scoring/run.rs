@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::Summary;
 use super::assess::{Assessment, History, Measure, Person, Scored};
 use super::forecast::Forecaster;
 use super::learning::{Learning, Report as Calibration};
 use super::predict::history::scatter;
 use super::predict::{Day, Known, OrderLog, Purchase};
+use super::prospect::{self, Prospects};
 use super::store::{self, Run, StoredScore, Table, ToWrite};
+use super::visitor::Depth;
+use super::{Kind, Summary};
+use crate::customers::VisitDepth;
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
 use crate::journal::fold::{Fact, Folded, Frame, fold_all};
@@ -19,6 +22,7 @@ use crate::orders::store::Counted;
 use crate::orders::{self, Order};
 use crate::primitives::{Currency, CustomerId, Timestamp, Zone};
 use crate::stores::Store;
+use crate::visits::{self, Visit};
 
 /// People per write transaction: short enough that nobody waits long behind it.
 const CHUNK: usize = 8_000;
@@ -31,6 +35,8 @@ const BROKEN_OFF_AFTER_MINUTES: i64 = 15;
 const MINUTE: i64 = 60_000_000;
 /// Buyers that predictions are learnt from, where there are more: parameters are then known far better than needed.
 const LEARNT_FROM: usize = 50_000;
+/// Days of the past, a horizon apart, that visitors are looked at on.
+const ORIGINS: Day = 6;
 /// Customers that [`rescore_changed`] takes at once.
 const CHANGED: i64 = 2_000;
 
@@ -132,7 +138,8 @@ fn score_live(
     let people = people_now(db, store)?;
     let today = as_of.day_number(&store.timezone);
     let log = sampled_log(db, store, &people)?;
-    let learning = Learning::of(&log, today);
+    let learning =
+        Learning { prospects: prospects(db, store, &people, today)?, ..Learning::of(&log, today) };
     let calibration = Calibration::of(&log, &learning.orders);
     drop(log);
     let week_ago = known_a_week_ago(db, store, &people, today)?;
@@ -190,6 +197,92 @@ fn sampled_log(db: &Db, store: &Store, people: &[Person]) -> Result<OrderLog, Sc
         Ok(orders::store::counting(conn, store.id, &store.currency, Some(&sample))?)
     })?;
     Ok(log_of(counted, &store.timezone))
+}
+
+/// Learns how visitors become buyers, from people as they stood on days of the past. `None` while too few did.
+fn prospects(
+    db: &Db,
+    store: &Store,
+    people: &[Person],
+    today: Day,
+) -> Result<Option<Prospects>, ScoreError> {
+    if !people.iter().any(|person| matches!(person.history, History::Visitor(_))) {
+        return Ok(None);
+    }
+    let limit = (LEARNT_FROM as f64 / people.len() as f64).min(1.0) * u64::MAX as f64;
+    let first_orders: HashMap<CustomerId, Option<Day>> = people
+        .iter()
+        .filter(|person| scatter(person.id.0 as u64) <= limit as u64)
+        .map(|person| match &person.history {
+            History::Buyer(buyer) => (person.id, Some(buyer.first_order_day)),
+            History::Visitor(_) => (person.id, None),
+        })
+        .collect();
+    let mut ids: Vec<CustomerId> = first_orders.keys().copied().collect();
+    ids.sort_unstable();
+    let mut seen: Vec<Visit> = Vec::new();
+    for part in ids.chunks(CHUNK) {
+        seen.extend(db.read_here(|conn| -> Result<_, ScoreError> { Ok(visits::of(conn, part)?) })?);
+    }
+    seen.sort_by_key(|visit| (visit.customer_id, visit.started_at));
+    let mut samples = Vec::new();
+    for own in seen.chunk_by(|a, b| a.customer_id == b.customer_id) {
+        let first_order = first_orders[&own[0].customer_id];
+        for back in 1..=ORIGINS {
+            let origin = today - back * prospect::HORIZON;
+            let knew = first_order.is_none_or(|day| day > origin);
+            if let (true, Some(visitor)) = (knew, visitor_at(own, origin, &store.timezone)) {
+                let ordered = first_order.is_some_and(|day| day <= origin + prospect::HORIZON);
+                samples.push(prospect::Sample { origin, visitor, ordered });
+            }
+        }
+    }
+    Ok(Prospects::learn(&samples).ok())
+}
+
+/// One who had visited by the end of a day, as known then. `own` are one person's visits, oldest first.
+fn visitor_at<'v>(own: &'v [Visit], day: Day, zone: &Zone) -> Option<prospect::Visitor<'v>> {
+    let known = &own[..own.partition_point(|visit| visit.started_at.day_number(zone) <= day)];
+    let (first, last) = (known.first()?, known.last()?);
+    let depth = |depth: VisitDepth| match depth {
+        VisitDepth::Page => Depth::Page,
+        VisitDepth::Product => Depth::Product,
+        VisitDepth::Cart => Depth::Cart,
+        VisitDepth::Checkout => Depth::Checkout,
+    };
+    Some(prospect::Visitor {
+        days_since_last_visit: f64::from(day - last.started_at.day_number(zone)),
+        days_since_first_visit: f64::from(day - first.started_at.day_number(zone)),
+        visits: known.len() as u32,
+        depth: known.iter().map(|visit| depth(visit.depth)).max()?,
+        channel: first.channel.as_deref(),
+    })
+}
+
+/// Tells each visitor's chance of a first order, where it was learnt.
+fn first_orders(
+    conn: &mut Conn,
+    store: &Store,
+    learning: &Learning,
+    today: Day,
+    scored: &mut [Scored],
+) -> diesel::QueryResult<()> {
+    let Some(prospects) = &learning.prospects else { return Ok(()) };
+    let visitors: Vec<CustomerId> =
+        scored.iter().filter(|one| one.kind == Kind::Visitor).map(|one| one.customer_id).collect();
+    let mut seen = visits::of(conn, &visitors)?;
+    seen.sort_by_key(|visit| (visit.customer_id, visit.started_at));
+    let chances: HashMap<CustomerId, f64> = seen
+        .chunk_by(|a, b| a.customer_id == b.customer_id)
+        .filter_map(|own| {
+            let visitor = visitor_at(own, today, &store.timezone)?;
+            Some((own[0].customer_id, prospects.p_first_order_30d(&visitor)))
+        })
+        .collect();
+    for one in scored.iter_mut().filter(|one| one.kind == Kind::Visitor) {
+        one.p_first_order_30d = chances.get(&one.customer_id).copied();
+    }
+    Ok(())
 }
 
 fn log_of(counted: impl IntoIterator<Item = Counted>, zone: &Zone) -> OrderLog {
@@ -322,7 +415,11 @@ fn write_run(
             (Some(last), Some(_)) => last.id,
             _ => CustomerId(i64::MAX),
         };
-        let scored: Vec<Scored> = chunk.par_iter().map(|person| assessment.score(person)).collect();
+        let mut scored: Vec<Scored> =
+            chunk.par_iter().map(|person| assessment.score(person)).collect();
+        db.read_here(|conn| -> Result<_, ScoreError> {
+            Ok(first_orders(conn, store, known.learning, today, &mut scored)?)
+        })?;
         scored.iter().for_each(|one| summary.add(one));
         let began = Instant::now();
         let (rows, entered) = db.write_here(|conn| -> Result<_, ScoreError> {
@@ -401,7 +498,9 @@ pub fn rescore_changed(
             .collect();
         let assessment = Assessment::by(measure, run.as_of, &store.timezone)
             .with(Forecaster::new(&learning, today, &week_ago));
-        let scored = people.iter().map(|person| assessment.score(person)).collect();
+        let mut scored: Vec<Scored> =
+            people.iter().map(|person| assessment.score(person)).collect();
+        first_orders(conn, store, &learning, today, &mut scored)?;
         let stored = store::stored_of(conn, store.id, &ids)?;
         let difference = Difference::of(scored, &stored, now);
         store::write(conn, Table::Live, store.id, &difference.changed)?;

@@ -503,7 +503,9 @@ pub struct StoredForecast {
 
 impl StoredForecast {
     fn of(scored: &Scored) -> Self {
-        let Some(told) = scored.forecast else { return Self::default() };
+        let Some(told) = scored.forecast else {
+            return Self { p_order_30d: scored.p_first_order_30d, ..Self::default() };
+        };
         Self {
             p_alive: Some(told.p_alive),
             p_order_30d: Some(told.p_order_30d),

@@ -15,6 +15,7 @@ use homing::stores::{self, Store};
 
 use crate::on_both_backends;
 use crate::support::TestDb;
+use crate::support::shop::{orders, puts_in_basket, views};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -367,6 +368,38 @@ on_both_backends! {
         assert_eq!(returned.last_order_at, Some(later));
         assert!(returned.forecast.p_alive > gone.forecast.p_alive);
         assert_eq!(scoring::rescore_changed(&test.db, &store, until, later).unwrap(), (until, 0));
+    }
+
+    async fn visitors_are_told_the_chance_of_a_first_order_once_enough_were_seen(test: TestDb) {
+        let store = default_store(&test.db);
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let day = |n: i64| test.now.minus(Delay::days(n));
+        // Of those who fill a basket two in three order four weeks later; of those who only look, nobody does.
+        let mut facts = Vec::new();
+        for n in 0..300_i64 {
+            let (who, seen) = (format!("v{n}"), 30 + n % 170);
+            facts.push(views(&who, day(seen), "longjing"));
+            if n % 2 == 0 {
+                facts.push(puts_in_basket(&who, day(seen).plus(Delay::seconds(60)), "longjing"));
+            }
+            if n % 2 == 0 && n % 3 != 0 {
+                facts.push(orders(&who, day(seen - 28), &format!("v{n}")));
+            }
+        }
+        journal.append(store.id, facts).await.unwrap();
+        drop(journal);
+        writer.finish();
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        let chance = |who: &str| {
+            let id = test.db.read_here(|conn| homing::identity::store::find_customer(conn, store.id, &format!("ext:{who}"))
+                .map_err(DbError::from)).unwrap().unwrap();
+            let score = test.db.read_here(|conn| score_of(conn, store.id, id).map_err(DbError::from)).unwrap().unwrap();
+            assert_eq!(score.forecast.p_alive, None, "nobody is alive before the first order");
+            score.forecast.p_order_30d.unwrap()
+        };
+        // Both were seen on the same day and never ordered.
+        let (basket, look) = (chance("v6"), chance("v175"));
+        assert!((0.0..=1.0).contains(&look) && look < basket && basket <= 1.0, "{look} {basket}");
     }
 
     async fn of_two_runs_the_later_goes_on_alone(test: TestDb) {
