@@ -21,7 +21,7 @@ use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::planner::{self, Positions};
 use crate::primitives::{Clock, Delay, Timestamp};
 use crate::rules::{self, ShopDocument};
-use crate::scoring::score_store;
+use crate::scoring::score_store_learning_every;
 use crate::secret::Secret;
 use crate::stores::{self, Rate, Sending, Store};
 use crate::users::{PasswordHash, Role};
@@ -130,6 +130,9 @@ struct Shop {
 /// Facts handed in together: each is one transaction.
 const BATCH: usize = 4_000;
 
+/// What is learnt before its last three weeks serves until their end, when it is learnt anew.
+const LEARNT_FOR: i32 = 21;
+
 /// How often the sample's past is planned and sent.
 const TICK: Delay = Delay::hours(2);
 
@@ -159,7 +162,7 @@ impl Shop {
         loop {
             let day = at.day_in(&self.store.timezone);
             if scored_on != Some(day) || at == now {
-                score_store(&self.db, &self.store, at)?;
+                score_store_learning_every(&self.db, &self.store, at, LEARNT_FOR)?;
                 self.positions.forget(self.store.id);
                 scored_on = Some(day);
             }

@@ -13,6 +13,8 @@ use super::prospect::Prospects;
 /// All that buyers are forecast by. It is stored, and forecasts the same when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learning {
+    /// How many buyers the store had: many more, and it is learnt anew.
+    pub buyers: usize,
     pub orders: Learned,
     pub spend: Spend,
     /// How visitors become buyers; `None` while too few were seen to.
@@ -58,11 +60,20 @@ fn mean(known: &Known) -> f64 {
 }
 
 impl Learning {
+    /// Whether it still holds on `today`, in a store of so many buyers now: parameters of a shop move slowly, but for an
+    /// import.
+    pub fn holds(&self, today: Day, buyers: usize, for_days: Day) -> bool {
+        let age = today - self.orders.as_of;
+        let grown = buyers.abs_diff(self.buyers);
+        (0..for_days).contains(&age) && grown * 10 <= self.buyers
+    }
+
     /// Learns from the orders up to the end of `as_of`; later ones change nothing.
     pub fn of(log: &OrderLog, as_of: Day) -> Self {
         let known: Vec<Known> =
             log.iter().filter_map(|(_, purchases)| Known::at(purchases, as_of)).collect();
         Self {
+            buyers: known.len(),
             orders: Learned::from_log(log, as_of, &Learned::HORIZONS),
             spend: Spend::learn(&known),
             prospects: None,
@@ -177,6 +188,15 @@ mod tests {
             let told: usize = judged.deciles.iter().map(|decile| decile.customers).sum();
             assert_eq!(told, judged.customers);
         }
+    }
+
+    #[test]
+    fn what_is_learnt_holds_for_days_and_not_over_an_import() {
+        let learning = Learning { buyers: 100, ..Learning::of(&log(), 240) };
+        assert!(learning.holds(240, 100, 7) && learning.holds(246, 110, 7));
+        assert!(!learning.holds(247, 100, 7), "a week is over");
+        assert!(!learning.holds(241, 111, 7), "many more buyers");
+        assert!(!learning.holds(239, 100, 7), "a look back knows nothing of later");
     }
 
     #[test]

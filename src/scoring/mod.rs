@@ -25,7 +25,9 @@ mod reference;
 
 pub use assess::{Summary, Tally};
 pub use rfm::{Rfm, Segment};
-pub use run::{Report, ScoreError, rescore_changed, score_as_of, score_store};
+pub use run::{
+    Report, ScoreError, rescore_changed, score_as_of, score_store, score_store_learning_every,
+};
 pub use segments::Segments;
 pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
 pub use visitor::VisitorSegment;

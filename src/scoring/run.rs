@@ -34,7 +34,9 @@ const HISTORIES: i64 = 2_000;
 const BROKEN_OFF_AFTER_MINUTES: i64 = 15;
 const MINUTE: i64 = 60_000_000;
 /// Buyers that predictions are learnt from, where there are more: parameters are then known far better than needed.
-const LEARNT_FROM: usize = 50_000;
+const LEARNT_FROM: usize = 10_000;
+/// Days that what was learnt is used for.
+const LEARN_EVERY: Day = 7;
 /// Days of the past, a horizon apart, that visitors are looked at on.
 const ORIGINS: Day = 6;
 /// Customers that [`rescore_changed`] takes at once.
@@ -100,7 +102,20 @@ pub fn last_ran_at(conn: &mut Conn, store: &Store) -> diesel::QueryResult<Option
 /// # Errors
 /// The database fails; or a later run of the same store began, which then does the work.
 pub fn score_store(db: &Db, store: &Store, now: Timestamp) -> Result<Report, ScoreError> {
-    score_live(db, store, now, now)
+    score_live(db, store, now, now, LEARN_EVERY)
+}
+
+/// As [`score_store`], learning anew only where what was learnt is so many days old: for the sample store's past.
+///
+/// # Errors
+/// As [`score_store`].
+pub fn score_store_learning_every(
+    db: &Db,
+    store: &Store,
+    now: Timestamp,
+    days: Day,
+) -> Result<Report, ScoreError> {
+    score_live(db, store, now, now, days)
 }
 
 /// Scores a store by what had occurred until `as_of`.
@@ -117,7 +132,7 @@ pub fn score_as_of(
     now: Timestamp,
 ) -> Result<Report, ScoreError> {
     if as_of >= now {
-        return score_live(db, store, as_of, now);
+        return score_live(db, store, as_of, now, LEARN_EVERY);
     }
     let id = begin(db, store, as_of, true, now)?;
     let past = people_then(db, store, as_of)?;
@@ -133,21 +148,36 @@ fn score_live(
     store: &Store,
     as_of: Timestamp,
     now: Timestamp,
+    learn_every: Day,
 ) -> Result<Report, ScoreError> {
     let id = begin(db, store, as_of, false, now)?;
     let people = people_now(db, store)?;
     let today = as_of.day_number(&store.timezone);
-    let log = sampled_log(db, store, &people)?;
-    let learning =
-        Learning { prospects: prospects(db, store, &people, today)?, ..Learning::of(&log, today) };
-    let calibration = Calibration::of(&log, &learning.orders);
-    drop(log);
+    let buyers = people.iter().filter(|p| matches!(p.history, History::Buyer(_))).count();
+    let kept = db.read_here(|conn| -> Result<_, ScoreError> {
+        Ok(store::newest_learning(conn, store.id)?.map(|(learning, _)| learning))
+    })?;
+    let kept = kept.filter(|learning| learning.holds(today, buyers, learn_every));
+    let (learning, calibration) = match kept {
+        Some(learning) => (learning, None),
+        None => {
+            let log = sampled_log(db, store, &people)?;
+            let prospects = prospects(db, store, &people, today)?;
+            let learning = Learning { buyers, prospects, ..Learning::of(&log, today) };
+            let calibration = Calibration::of(&log, &learning.orders);
+            (learning, Some(calibration))
+        }
+    };
     let week_ago = known_a_week_ago(db, store, &people, today)?;
     let known = Assessed { people: &people, learning: &learning, week_ago: &week_ago };
     let (report, measure) = write_run(db, store, id, known, as_of, now, Table::Live)?;
-    db.write_here(|conn| {
-        store::keep_learning(conn, store.id, as_of, now, &learning, &measure, &calibration)
-            .map_err(ScoreError::from)
+    db.write_here(|conn| -> Result<(), ScoreError> {
+        Ok(match &calibration {
+            None => store::keep_measure(conn, store.id, &measure)?,
+            Some(told) => {
+                store::keep_learning(conn, store.id, as_of, now, &learning, &measure, told)?
+            }
+        })
     })?;
     while db.write_here(|conn| {
         store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)

@@ -391,6 +391,21 @@ pub(super) fn keep_learning(
     Ok(())
 }
 
+/// Keeps the measure of a run that learnt nothing new.
+pub(super) fn keep_measure(conn: &mut Conn, store: StoreId, measure: &Measure) -> QueryResult<()> {
+    let json = serde_json::to_string(measure)
+        .map_err(|error| diesel::result::Error::SerializationError(Box::new(error)))?;
+    sql_query(
+        "UPDATE learnings SET measure = $1 WHERE store_id = $2 \
+         AND id = (SELECT MAX(id) FROM learnings WHERE store_id = $3)",
+    )
+    .bind::<Text, _>(json)
+    .bind::<BigInt, _>(store)
+    .bind::<BigInt, _>(store)
+    .execute(conn)?;
+    Ok(())
+}
+
 /// What the last live run learnt, and by what measure it scored. `None` before the first, or after one of an older form.
 pub(super) fn newest_learning(
     conn: &mut Conn,
