@@ -253,7 +253,8 @@ async fn fill(test: &TestDb, journal: &Journal) {
         let first = test.now.0 - (n * 10 + n * 20) * DAY;
         let named = Body::Identified { traits: Box::new(traits) };
         facts.push(fact(&format!("{who}-name"), Timestamp(first), &who, named));
-        for k in 0..=n {
+        // Under fifty repeat orders in all: forecasts are then what is usual in shops, whatever ids the customers got.
+        for k in 0..n.max(2) {
             let at = Timestamp(test.now.0 - (n * 10 + k * 20) * DAY);
             facts.push(order(&format!("{who}-{k}"), at, &who, 1_000 * n));
         }
@@ -325,7 +326,7 @@ on_both_backends! {
         let key = make_key(&test, Scope::Read);
         for (path, expected) in [
             ("/api/v1/customers?", 10), ("/api/v1/customers?sort=last_order&", 10), ("/api/v1/customers?segment=need_attention&", 2),
-            ("/api/v1/at-risk?", 6), ("/api/v1/customers/ext:c10/timeline?", 12),
+            ("/api/v1/at-risk?", 6), ("/api/v1/customers/ext:c10/timeline?", 11),
         ] {
             let whole = api.get(&format!("{path}limit=500"), &key).await.json;
             let whole = whole["items"].as_array().unwrap_or_else(|| panic!("{path}: {whole}")).clone();
