@@ -171,13 +171,14 @@ fn score_live(
     let week_ago = known_a_week_ago(db, store, &people, today)?;
     let known = Assessed { people: &people, learning: &learning, week_ago: &week_ago };
     let (report, measure) = write_run(db, store, id, known, as_of, now, Table::Live)?;
-    db.write_here(|conn| -> Result<(), ScoreError> {
-        Ok(match &calibration {
-            None => store::keep_measure(conn, store.id, &measure)?,
+    db.write_here(|conn| {
+        let kept = match &calibration {
+            None => store::keep_measure(conn, store.id, &measure),
             Some(told) => {
-                store::keep_learning(conn, store.id, as_of, now, &learning, &measure, told)?
+                store::keep_learning(conn, store.id, as_of, now, &learning, &measure, told)
             }
-        })
+        };
+        kept.map_err(ScoreError::from)
     })?;
     while db.write_here(|conn| {
         store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)
