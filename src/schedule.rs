@@ -183,7 +183,7 @@ impl Runs {
                 }
                 // Whoever entered a segment did so at the run's time, which the planner may have passed already.
                 Ok(Scored::All) => {
-                    self.rescored.lock().await.insert(id, now);
+                    self.rescored.lock().await.insert(id, now.minus(SETTLED_AFTER));
                     self.office.metrics.passes.with_label_values(&["score"]).inc();
                     self.positions.lock().await.forget(id);
                 }
@@ -203,8 +203,8 @@ enum Scored {
     },
 }
 
-/// What is committed now may carry a time a little earlier: so far back is looked again.
-const OVERLAP: Delay = Delay::seconds(10);
+/// What is committed now may carry a time a little earlier: changes are looked at when they are so old.
+const SETTLED_AFTER: Delay = Delay::seconds(10);
 
 fn score_if_due(
     db: &Db,
@@ -217,13 +217,15 @@ fn score_if_due(
         scoring::score_store(db, store, now)?;
         return Ok(Scored::All);
     }
+    let until = now.minus(SETTLED_AFTER);
     let since = match since {
-        Some(since) => since.minus(OVERLAP),
+        Some(since) => since,
         None => db.read_here(|conn| -> Result<_, DbError> {
-            Ok(scoring::run::last_ran_at(conn, store)?.unwrap_or(now).minus(OVERLAP))
+            let ran_at = scoring::run::last_ran_at(conn, store)?;
+            Ok(ran_at.map_or(until, |ran_at| ran_at.minus(SETTLED_AFTER)))
         })?,
     };
-    let (until, _) = scoring::rescore_changed(db, store, since, now)?;
+    scoring::rescore_changed(db, store, since, until, now)?;
     Ok(Scored::Changed { until })
 }
 

@@ -32,7 +32,8 @@ pub struct Forecast {
     pub next_order_expected_at: Option<Timestamp>,
 }
 
-const WEEK: Day = 7;
+/// Value at risk is held against what it was so many days ago.
+pub const WEEK: Day = 7;
 const YEAR: f64 = 365.0;
 const DAY_MICROS: f64 = 86_400_000_000.0;
 

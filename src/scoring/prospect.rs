@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::predict::linear::{dot, solve};
 use super::predict::metrics::{auc, ece_pct, log_loss};
+use super::predict::recalibrate::chance;
 use super::visitor::Depth;
 
 /// About five for each thing that is looked at: with fewer, a regression tells the shop its own noise.
@@ -347,39 +349,6 @@ fn newton(
         now = then;
     }
     at
-}
-
-/// Solves `bend` · step = `slope` by Cholesky; only the lower half of `bend` is read. It holds a ridge, and so is
-/// positive definite.
-fn solve(mut bend: Vec<Vec<f64>>, mut step: Vec<f64>) -> Vec<f64> {
-    let n = step.len();
-    for i in 0..n {
-        for j in 0..=i {
-            let inner: f64 = (0..j).map(|k| bend[i][k] * bend[j][k]).sum();
-            bend[i][j] = if i == j {
-                (bend[i][i] - inner).max(1e-12).sqrt()
-            } else {
-                (bend[i][j] - inner) / bend[j][j]
-            };
-        }
-    }
-    for i in 0..n {
-        let known: f64 = (0..i).map(|k| bend[i][k] * step[k]).sum();
-        step[i] = (step[i] - known) / bend[i][i];
-    }
-    for i in (0..n).rev() {
-        let known: f64 = (i + 1..n).map(|k| bend[k][i] * step[k]).sum();
-        step[i] = (step[i] - known) / bend[i][i];
-    }
-    step
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-fn chance(log_odds: f64) -> f64 {
-    1.0 / (1.0 + (-log_odds).exp())
 }
 
 /// ln(1 + eˣ), without overflow.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 
 use super::assess::{Assessment, History, Measure, Person, Scored};
-use super::forecast::Forecaster;
+use super::forecast::{Forecaster, WEEK};
 use super::learning::{Learning, Report as Calibration};
 use super::predict::history::scatter;
 use super::predict::{Day, Known, OrderLog, Purchase};
 use super::prospect::{self, Prospects};
-use super::store::{self, Run, StoredScore, Table, ToWrite};
+use super::store::{self, Run, StoredForecast, StoredScore, Table, ToWrite};
 use super::visitor::Depth;
 use super::{Kind, Summary};
 use crate::customers::VisitDepth;
@@ -329,7 +329,7 @@ fn known_a_week_ago(
     people: &[Person],
     today: Day,
 ) -> Result<HashMap<CustomerId, Known>, ScoreError> {
-    let then = today - 7;
+    let then = today - WEEK;
     let ordered_since: Vec<CustomerId> = people
         .iter()
         .filter(|person| match &person.history {
@@ -343,11 +343,23 @@ fn known_a_week_ago(
         let counted = db.read_here(|conn| -> Result<_, ScoreError> {
             Ok(orders::store::counting(conn, store.id, &store.currency, Some(part))?)
         })?;
-        known.extend(log_of(counted, &store.timezone).iter().filter_map(|(key, purchases)| {
-            Some((CustomerId(key as i64), Known::at(purchases, then)?))
-        }));
+        known.extend(known_at(counted, &store.timezone, then));
     }
     Ok(known)
+}
+
+/// As they were known at the end of `day`; who had not ordered by then is left out.
+fn known_at(
+    counted: Vec<Counted>,
+    zone: &Zone,
+    day: Day,
+) -> impl Iterator<Item = (CustomerId, Known)> {
+    let log = log_of(counted, zone);
+    let known: Vec<_> = log
+        .iter()
+        .filter_map(|(key, own)| Some((CustomerId(key as i64), Known::at(own, day)?)))
+        .collect();
+    known.into_iter()
 }
 
 /// A store as it was: its people, and the orders of some of them.
@@ -496,10 +508,11 @@ fn write_run(
     Ok((Report { run, changed, moved }, assessment.measure))
 }
 
-/// Scores anew whoever's rollup changed after `since`, by what the last live run learnt and measured, as of that run.
+/// Scores anew whoever's rollup changed in (`since`, `until`], by what the last live run learnt and measured, as of
+/// that run. Returns how many rows changed.
 ///
-/// So a customer who has just ordered is off the at-risk list at once, and not tomorrow; the run's counts stay as
-/// they are until the next. Returns until when all is scored, and how many rows changed.
+/// So a customer who has just ordered is off the at-risk list soon, and not tomorrow; the run's counts stay as they
+/// are until the next. `until` should lie a little back: what is committed now may carry an earlier time.
 ///
 /// # Errors
 /// The database fails.
@@ -507,39 +520,59 @@ pub fn rescore_changed(
     db: &Db,
     store: &Store,
     since: Timestamp,
+    until: Timestamp,
     now: Timestamp,
-) -> Result<(Timestamp, u64), ScoreError> {
-    let (ids, last) = db.read_here(|conn| -> Result<_, ScoreError> {
-        Ok(store::changed_after(conn, store.id, since, CHANGED)?)
-    })?;
-    let Some(last) = last else { return Ok((since, 0)) };
-    let known = db.read_here(|conn| -> Result<_, ScoreError> {
-        let run = store::last_live(conn, store.id)?;
-        Ok(run.zip(store::newest_learning(conn, store.id)?))
-    })?;
-    let Some((run, (learning, measure))) = known else { return Ok((last, 0)) };
-    let today = run.as_of.day_number(&store.timezone);
+) -> Result<u64, ScoreError> {
+    let mut place = Some((since, CustomerId(i64::MAX)));
+    let (mut known, mut rows) = (None, 0);
+    while let Some(from) = place {
+        let (ids, next) = db.read_here(|conn| -> Result<_, ScoreError> {
+            Ok(store::changed_after(conn, store.id, from, until, CHANGED)?)
+        })?;
+        place = next;
+        if ids.is_empty() {
+            break;
+        }
+        if known.is_none() {
+            known = db.read_here(|conn| -> Result<_, ScoreError> {
+                let run = store::last_live(conn, store.id)?;
+                Ok(run.zip(store::newest_learning(conn, store.id)?))
+            })?;
+        }
+        let Some((run, (learning, measure))) = &known else { break };
+        rows += rescore(db, store, &ids, run.as_of, learning, measure, now)?;
+    }
+    Ok(rows)
+}
+
+fn rescore(
+    db: &Db,
+    store: &Store,
+    ids: &[CustomerId],
+    as_of: Timestamp,
+    learning: &Learning,
+    measure: &Measure,
+    now: Timestamp,
+) -> Result<u64, ScoreError> {
+    let today = as_of.day_number(&store.timezone);
     let rows = db.write_here(|conn| -> Result<_, ScoreError> {
         store::lock_scoring(conn, store.id)?;
-        let people = store::people_of(conn, store, &ids)?;
-        let counted = orders::store::counting(conn, store.id, &store.currency, Some(&ids))?;
-        let week_ago = log_of(counted, &store.timezone)
-            .iter()
-            .filter_map(|(key, own)| Some((CustomerId(key as i64), Known::at(own, today - 7)?)))
-            .collect();
-        let assessment = Assessment::by(measure, run.as_of, &store.timezone)
-            .with(Forecaster::new(&learning, today, &week_ago));
+        let people = store::people_of(conn, store, ids)?;
+        let counted = orders::store::counting(conn, store.id, &store.currency, Some(ids))?;
+        let week_ago = known_at(counted, &store.timezone, today - WEEK).collect();
+        let assessment = Assessment::by(measure.clone(), as_of, &store.timezone)
+            .with(Forecaster::new(learning, today, &week_ago));
         let mut scored: Vec<Scored> =
             people.iter().map(|person| assessment.score(person)).collect();
-        first_orders(conn, store, &learning, today, &mut scored)?;
-        let stored = store::stored_of(conn, store.id, &ids)?;
+        first_orders(conn, store, learning, today, &mut scored)?;
+        let stored = store::stored_of(conn, store.id, ids)?;
         let difference = Difference::of(scored, &stored, now);
         store::write(conn, Table::Live, store.id, &difference.changed)?;
         store::remove(conn, Table::Live, &difference.gone)?;
         store::write_history(conn, &difference.entered, now)?;
         Ok(difference.changed.len() + difference.gone.len())
     })?;
-    Ok((last, rows as u64))
+    Ok(rows as u64)
 }
 
 /// Lets other writers in. Another process asks SQLite for its lock only now and then, so the pause is a share of
@@ -581,7 +614,13 @@ impl Difference {
                     as_of
                 }
             };
-            difference.changed.push(ToWrite { scored: one, segment_since, at_risk_since });
+            let forecast = StoredForecast::of(&one);
+            difference.changed.push(ToWrite {
+                scored: one,
+                forecast,
+                segment_since,
+                at_risk_since,
+            });
         }
         difference.gone.extend(stored.map(|old| old.customer_id));
         difference

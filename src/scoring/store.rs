@@ -19,53 +19,26 @@ use crate::stores::Store;
 
 // ---------------------------------------------------------------------------------------------- people
 
-type RollupRow = (
-    CustomerId,
-    i32,
-    i32,
-    i64,
-    Option<Timestamp>,
-    Option<i32>,
-    Option<f64>,
-    (Option<Timestamp>, f64, i64),
-    Option<Timestamp>,
-    i32,
-    i32,
-    i32,
-    i32,
-);
-
-type RollupColumns = (
-    customers::id,
-    rollups::orders_count,
-    rollups::order_days,
-    rollups::spent,
-    rollups::last_order_at,
-    rollups::last_order_day,
-    rollups::median_gap_days,
-    (rollups::first_order_at, rollups::log_gap_sum, rollups::last_order_value),
-    rollups::last_seen_at,
-    rollups::visits_count,
-    rollups::product_views,
-    rollups::carts_count,
-    rollups::checkouts_count,
-);
-
-const ROLLUP_COLUMNS: RollupColumns = (
-    customers::id,
-    rollups::orders_count,
-    rollups::order_days,
-    rollups::spent,
-    rollups::last_order_at,
-    rollups::last_order_day,
-    rollups::median_gap_days,
-    (rollups::first_order_at, rollups::log_gap_sum, rollups::last_order_value),
-    rollups::last_seen_at,
-    rollups::visits_count,
-    rollups::product_views,
-    rollups::carts_count,
-    rollups::checkouts_count,
-);
+/// What scoring reads of a rollup.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = rollups)]
+struct RollupRow {
+    customer_id: CustomerId,
+    orders_count: i32,
+    order_days: i32,
+    spent: i64,
+    first_order_at: Option<Timestamp>,
+    last_order_at: Option<Timestamp>,
+    last_order_day: Option<i32>,
+    last_order_value: i64,
+    median_gap_days: Option<f64>,
+    log_gap_sum: f64,
+    last_seen_at: Option<Timestamp>,
+    visits_count: i32,
+    product_views: i32,
+    carts_count: i32,
+    checkouts_count: i32,
+}
 
 /// The next people of a store after `after`, by id, at most `limit` rows read; and where to go on, if anywhere.
 ///
@@ -84,9 +57,9 @@ pub fn people_after(
         .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
         .order(customers::id)
         .limit(limit)
-        .select(ROLLUP_COLUMNS)
+        .select(RollupRow::as_select())
         .load(conn)?;
-    let next = (rows.len() as i64 == limit).then(|| rows[rows.len() - 1].0);
+    let next = (rows.len() as i64 == limit).then(|| rows[rows.len() - 1].customer_id);
     people.extend(rows.into_iter().filter_map(|row| person(row, zone)));
     Ok(next)
 }
@@ -102,62 +75,53 @@ pub(super) fn people_of(
         .filter(customers::store_id.eq(store.id).and(customers::id.eq_any(ids)))
         .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
         .order(customers::id)
-        .select(ROLLUP_COLUMNS)
+        .select(RollupRow::as_select())
         .load(conn)?;
     Ok(rows.into_iter().filter_map(|row| person(row, &store.timezone)).collect())
 }
 
-/// The next customers, at most `limit`, whose rollup changed after `since`, and when the last of them did.
+/// The next customers, at most `limit`, whose rollup changed in (`place`, `until`], in order of (time, id), and where to
+/// go on, if anywhere.
 pub(super) fn changed_after(
     conn: &mut Conn,
     store: StoreId,
-    since: Timestamp,
+    place: (Timestamp, CustomerId),
+    until: Timestamp,
     limit: i64,
-) -> QueryResult<(Vec<CustomerId>, Option<Timestamp>)> {
-    let rows: Vec<(CustomerId, Timestamp)> = rollups::table
-        .filter(rollups::store_id.eq(store).and(rollups::changed_at.gt(since)))
-        .order(rollups::changed_at)
-        .select((rollups::customer_id, rollups::changed_at))
+) -> QueryResult<(Vec<CustomerId>, Option<(Timestamp, CustomerId)>)> {
+    let (at, id) = place;
+    let rows: Vec<(Timestamp, CustomerId)> = rollups::table
+        .filter(rollups::store_id.eq(store))
+        // The first two are a range of the index, the third settles ties.
+        .filter(rollups::changed_at.ge(at).and(rollups::changed_at.le(until)))
+        .filter(rollups::changed_at.gt(at).or(rollups::customer_id.gt(id)))
+        .order((rollups::changed_at, rollups::customer_id))
+        .select((rollups::changed_at, rollups::customer_id))
         .limit(limit)
         .load(conn)?;
-    let last = rows.last().map(|(_, at)| *at);
-    Ok((rows.into_iter().map(|(id, _)| id).collect(), last))
+    let next = rows.last().copied().filter(|_| rows.len() as i64 == limit);
+    Ok((rows.into_iter().map(|(_, id)| id).collect(), next))
 }
 
 fn person(row: RollupRow, zone: &Zone) -> Option<Person> {
-    let (
-        id,
-        orders_count,
-        order_days,
-        spent,
-        last_order_at,
-        last_order_day,
-        median_gap_days,
-        (first_order_at, log_gap_sum, last_order_value),
-        last_seen_at,
-        visits_count,
-        product_views,
-        carts_count,
-        checkouts_count,
-    ) = row;
     let rollup = Rollup {
-        orders_count,
-        order_days,
-        spent,
-        last_order_at,
-        last_order_day,
-        median_gap_days,
-        first_order_at,
-        log_gap_sum,
-        last_order_value,
-        last_seen_at,
-        visits_count,
-        product_views,
-        carts_count,
-        checkouts_count,
+        orders_count: row.orders_count,
+        order_days: row.order_days,
+        spent: row.spent,
+        first_order_at: row.first_order_at,
+        last_order_at: row.last_order_at,
+        last_order_day: row.last_order_day,
+        last_order_value: row.last_order_value,
+        median_gap_days: row.median_gap_days,
+        log_gap_sum: row.log_gap_sum,
+        last_seen_at: row.last_seen_at,
+        visits_count: row.visits_count,
+        product_views: row.product_views,
+        carts_count: row.carts_count,
+        checkouts_count: row.checkouts_count,
         ..Rollup::default()
     };
-    Person::of(id, &rollup, zone)
+    Person::of(row.customer_id, &rollup, zone)
 }
 
 /// The next customers of a store after `after`, by id: neither merged nor erased, with a rollup or without.
@@ -517,7 +481,7 @@ pub struct StoredForecast {
 }
 
 impl StoredForecast {
-    fn of(scored: &Scored) -> Self {
+    pub(super) fn of(scored: &Scored) -> Self {
         let Some(told) = scored.forecast else {
             return Self { p_order_30d: scored.p_first_order_30d, ..Self::default() };
         };
@@ -563,6 +527,7 @@ impl StoredScore {
 /// A row to write: what was found, and since when it is so.
 pub(super) struct ToWrite {
     pub scored: Scored,
+    pub forecast: StoredForecast,
     pub segment_since: Timestamp,
     pub at_risk_since: Option<Timestamp>,
 }
@@ -582,58 +547,28 @@ macro_rules! written {
         $each!($row, orders_count, Integer, $row.scored.orders_count);
         $each!($row, last_order_at, Nullable<BigInt>, $row.scored.last_order_at);
         $each!($row, usual_gap_days, Nullable<Double>, $row.scored.usual_gap_days);
-        $each!($row, p_alive, Nullable<Double>, StoredForecast::of(&$row.scored).p_alive);
-        $each!($row, p_order_30d, Nullable<Double>, StoredForecast::of(&$row.scored).p_order_30d);
-        $each!($row, p_order_90d, Nullable<Double>, StoredForecast::of(&$row.scored).p_order_90d);
-        $each!(
-            $row,
-            expected_orders_30d,
-            Nullable<Double>,
-            StoredForecast::of(&$row.scored).expected_orders_30d
-        );
-        $each!(
-            $row,
-            expected_orders_90d,
-            Nullable<Double>,
-            StoredForecast::of(&$row.scored).expected_orders_90d
-        );
-        $each!(
-            $row,
-            expected_orders_365d,
-            Nullable<Double>,
-            StoredForecast::of(&$row.scored).expected_orders_365d
-        );
-        $each!($row, order_value, Nullable<BigInt>, StoredForecast::of(&$row.scored).order_value);
-        $each!(
-            $row,
-            value_at_risk,
-            Nullable<BigInt>,
-            StoredForecast::of(&$row.scored).value_at_risk
-        );
+        $each!($row, p_alive, Nullable<Double>, $row.forecast.p_alive);
+        $each!($row, p_order_30d, Nullable<Double>, $row.forecast.p_order_30d);
+        $each!($row, p_order_90d, Nullable<Double>, $row.forecast.p_order_90d);
+        $each!($row, expected_orders_30d, Nullable<Double>, $row.forecast.expected_orders_30d);
+        $each!($row, expected_orders_90d, Nullable<Double>, $row.forecast.expected_orders_90d);
+        $each!($row, expected_orders_365d, Nullable<Double>, $row.forecast.expected_orders_365d);
+        $each!($row, order_value, Nullable<BigInt>, $row.forecast.order_value);
+        $each!($row, value_at_risk, Nullable<BigInt>, $row.forecast.value_at_risk);
         $each!(
             $row,
             value_at_risk_week_ago,
             Nullable<BigInt>,
-            StoredForecast::of(&$row.scored).value_at_risk_week_ago
+            $row.forecast.value_at_risk_week_ago
         );
-        $each!(
-            $row,
-            next_order_from,
-            Nullable<BigInt>,
-            StoredForecast::of(&$row.scored).next_order_from
-        );
+        $each!($row, next_order_from, Nullable<BigInt>, $row.forecast.next_order_from);
         $each!(
             $row,
             next_order_expected_at,
             Nullable<BigInt>,
-            StoredForecast::of(&$row.scored).next_order_expected_at
+            $row.forecast.next_order_expected_at
         );
-        $each!(
-            $row,
-            next_order_until,
-            Nullable<BigInt>,
-            StoredForecast::of(&$row.scored).next_order_until
-        );
+        $each!($row, next_order_until, Nullable<BigInt>, $row.forecast.next_order_until);
         $each!($row, at_risk_since, Nullable<BigInt>, $row.at_risk_since);
         $each!($row, risk_rank, Nullable<Double>, $row.scored.risk_rank);
     };

@@ -81,7 +81,7 @@ on_both_backends! {
 
         let back = due.minus(hours(2));
         shop.tell_at(back, vec![orders("ben", back, "ben-again")]);
-        let (_, rescored) = scoring::rescore_changed(&test.db, &shop.store(), test.now, back).unwrap();
+        let rescored = scoring::rescore_changed(&test.db, &shop.store(), test.now, back, back).unwrap();
         assert_eq!(rescored, 1);
         assert!(expected("ben") > due);
 

@@ -6,6 +6,7 @@
 
 use super::backtest::Origin;
 use super::features::{FEATURES, Moments};
+use super::linear::{dot, solve};
 use super::minimise::minimise;
 use super::weigh::Bar;
 
@@ -246,33 +247,4 @@ pub fn factor(correction: f64) -> f64 {
 pub fn level(mixed: &[f64], corrected: &[f64]) -> f64 {
     let (before, after): (f64, f64) = (mixed.iter().sum(), corrected.iter().sum());
     if after > 0.0 { before / after } else { 1.0 }
-}
-
-fn dot<const N: usize>(a: &[f64; N], b: &[f64; N]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// Solves `bend` · step = `slope` by Cholesky; only the lower half of `bend` is read. It is positive definite: it
-/// holds a ridge.
-pub(super) fn solve<const N: usize>(mut bend: [[f64; N]; N], slope: [f64; N]) -> [f64; N] {
-    for i in 0..N {
-        for j in 0..=i {
-            let inner: f64 = (0..j).map(|k| bend[i][k] * bend[j][k]).sum();
-            bend[i][j] = if i == j {
-                (bend[i][i] - inner).max(1e-12).sqrt()
-            } else {
-                (bend[i][j] - inner) / bend[j][j]
-            };
-        }
-    }
-    let mut step = slope;
-    for i in 0..N {
-        let known: f64 = (0..i).map(|k| bend[i][k] * step[k]).sum();
-        step[i] = (step[i] - known) / bend[i][i];
-    }
-    for i in (0..N).rev() {
-        let known: f64 = (i + 1..N).map(|k| bend[k][i] * step[k]).sum();
-        step[i] = (step[i] - known) / bend[i][i];
-    }
-    step
 }

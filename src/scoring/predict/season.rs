@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::models::History;
 use super::history::{DAYS_A_UNIT, Day, Known, Purchase};
-use super::recalibrate::solve;
+use super::linear::solve;
 
 const YEAR: f64 = 365.25;
 
