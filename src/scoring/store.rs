@@ -80,17 +80,20 @@ pub(super) fn people_of(
     Ok(rows.into_iter().filter_map(|row| person(row, &store.timezone)).collect())
 }
 
+/// When whose rollup changed.
+pub(super) type Change = (Timestamp, CustomerId);
+
 /// The next customers, at most `limit`, whose rollup changed in (`place`, `until`], in order of (time, id), and where to
 /// go on, if anywhere.
 pub(super) fn changed_after(
     conn: &mut Conn,
     store: StoreId,
-    place: (Timestamp, CustomerId),
+    place: Change,
     until: Timestamp,
     limit: i64,
-) -> QueryResult<(Vec<CustomerId>, Option<(Timestamp, CustomerId)>)> {
+) -> QueryResult<(Vec<CustomerId>, Option<Change>)> {
     let (at, id) = place;
-    let rows: Vec<(Timestamp, CustomerId)> = rollups::table
+    let rows: Vec<Change> = rollups::table
         .filter(rollups::store_id.eq(store))
         // The first two are a range of the index, the third settles ties.
         .filter(rollups::changed_at.ge(at).and(rollups::changed_at.le(until)))
