@@ -104,7 +104,7 @@ fn stop_on_interrupt(stop: CancellationToken) {
 
 fn say_what_waits(db: &Db, store: &Store, at: Timestamp) -> Result<(), CliError> {
     let is_due = db.read_here(|conn| -> Result<_, DbError> {
-        Ok(outbox::store::has_due(conn, store.id, at)?)
+        Ok(outbox::store::has_due(conn, store.id, at, false)?)
     })?;
     if is_due {
         eprintln!(

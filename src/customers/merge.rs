@@ -13,9 +13,13 @@ use crate::primitives::CustomerId;
 /// assignments to one experiment, the older (design: invariant 11). Scores are made anew.
 pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<()> {
     // SQLite numbers parameters as they first appear, so each statement names $1 before $2.
-    const DROPS: [&str; 3] = [
+    const DROPS: [&str; 4] = [
         "DELETE FROM scores WHERE customer_id = $1 AND customer_id <> $2",
         "DELETE FROM segment_history WHERE customer_id = $1 AND customer_id <> $2",
+        // What a rule only would have done gives way to what one of the two really is in.
+        "DELETE FROM enrolments WHERE shadow AND customer_id <> $1 AND customer_id = $2 AND EXISTS (SELECT 1 \
+         FROM enrolments AS theirs WHERE theirs.customer_id = $1 AND NOT theirs.shadow \
+         AND theirs.rule_id = enrolments.rule_id AND theirs.episode = enrolments.episode)",
         "DELETE FROM enrolments WHERE customer_id = $1 AND EXISTS (SELECT 1 FROM enrolments AS theirs \
          WHERE theirs.customer_id = $2 AND theirs.rule_id = enrolments.rule_id AND theirs.episode = enrolments.episode)",
     ];

@@ -373,6 +373,7 @@ diesel::table! {
         created_at -> BigInt,
         enrolled_at -> Nullable<BigInt>,
         retry_at -> Nullable<BigInt>,
+        shadow -> Bool,
     }
 }
 
@@ -416,6 +417,7 @@ diesel::table! {
         address -> Nullable<Text>,
         subject -> Nullable<Text>,
         last_reply -> Nullable<Text>,
+        shadow -> Bool,
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Enrolment {
     /// When it entered, or was held out.
     pub enrolled_at: Option<Timestamp>,
     pub retry_at: Option<Timestamp>,
+    /// Of a rule that only says what it would do. No other rule knows of it, nor the same one once it is live.
+    pub shadow: bool,
 }
 
 impl Enrolment {

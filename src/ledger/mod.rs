@@ -58,6 +58,8 @@ text_enum! {
         FeedStale = "feed_stale",
         /// The rule is not live now.
         Paused = "paused",
+        /// Would have been sent: the rule is in shadow, and sends nothing.
+        Shadow = "shadow",
         /// Came back for another visit, and the rule stops on that.
         Visited = "visited",
         /// The basket was emptied, or forgotten.

@@ -12,7 +12,7 @@ use crate::primitives::{
     CustomerId, DecisionId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp,
 };
 
-/// 16 columns times this stay below SQLite's 32,766 parameters.
+/// 17 columns times this stay below SQLite's 32,766 parameters.
 const CHUNK: usize = 1_500;
 
 /// All enrolments of `customers`, oldest first.
@@ -29,6 +29,7 @@ pub fn enrolments_of(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<V
 pub fn enrol(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<HashSet<EnrolmentId>> {
     let mut inserted = HashSet::with_capacity(new.len());
     for part in new.chunks(CHUNK) {
+        give_way(conn, part)?;
         let ids: Vec<EnrolmentId> = each_backend!(&mut *conn, c => diesel::insert_into(enrolments::table)
             .values(part)
             .on_conflict_do_nothing()
@@ -37,6 +38,47 @@ pub fn enrol(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<HashSet<Enrolmen
         inserted.extend(ids);
     }
     Ok(inserted)
+}
+
+/// What a rule would have done in an episode gives way to what it does: the key has room for one of the two.
+fn give_way(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<()> {
+    let live = || new.iter().filter(|e| !e.shadow);
+    let customers: Vec<CustomerId> = live().map(|e| e.customer_id).collect();
+    if customers.is_empty() {
+        return Ok(());
+    }
+    let rules: HashSet<RuleId> = live().map(|e| e.rule_id).collect();
+    let episodes: HashSet<Timestamp> = live().map(|e| e.episode).collect();
+    let theirs = enrolments::table
+        .filter(enrolments::customer_id.eq_any(customers))
+        .filter(enrolments::rule_id.eq_any(rules))
+        .filter(enrolments::episode.eq_any(episodes))
+        .filter(enrolments::shadow.eq(true));
+    diesel::delete(theirs).execute(conn).map(|_| ())
+}
+
+/// Whether a rule that is live now still has open what it began in shadow.
+pub fn has_open_shadows(conn: &mut Conn, rules: &[RuleId]) -> QueryResult<bool> {
+    let open = enrolments::table
+        .filter(enrolments::shadow.eq(true))
+        .filter(enrolments::status.eq_any([EnrolmentStatus::Active, EnrolmentStatus::Waiting]))
+        .filter(enrolments::rule_id.eq_any(rules));
+    Ok(open.select(enrolments::id).first::<EnrolmentId>(conn).optional()?.is_some())
+}
+
+/// Ends what `rule` began in shadow.
+pub fn end_shadows(conn: &mut Conn, rule: RuleId) -> QueryResult<usize> {
+    let open = enrolments::table
+        .filter(enrolments::shadow.eq(true))
+        .filter(enrolments::status.eq_any([EnrolmentStatus::Active, EnrolmentStatus::Waiting]))
+        .filter(enrolments::rule_id.eq(rule));
+    diesel::update(open)
+        .set((
+            enrolments::status.eq(EnrolmentStatus::Stopped),
+            enrolments::reason.eq(Some(Reason::Shadow)),
+            enrolments::retry_at.eq(None::<Timestamp>),
+        ))
+        .execute(conn)
 }
 
 /// What becomes of an enrolment that is open.

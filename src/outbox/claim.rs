@@ -58,17 +58,35 @@ struct Key {
 /// Needs a write transaction. Two workers never receive the same message. `limit` is at most one second of the
 /// sending rate: what the door said must not grow old.
 pub fn claim_due(conn: &mut Conn, desk: &Desk, limit: i64, owner: &str) -> QueryResult<Claimed> {
-    const DUE: &str = "FROM messages m WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2 \
-                       ORDER BY m.scheduled_at, m.id LIMIT $3";
+    judge_due(conn, desk, limit, owner, "")
+}
+
+/// Judges the oldest due messages of rules in shadow alone: they need no way out. As [`claim_due`] otherwise.
+pub fn judge_shadows(conn: &mut Conn, desk: &Desk, limit: i64) -> QueryResult<Claimed> {
+    judge_due(conn, desk, limit, "", " AND m.shadow")
+}
+
+fn judge_due(
+    conn: &mut Conn,
+    desk: &Desk,
+    limit: i64,
+    owner: &str,
+    which: &str,
+) -> QueryResult<Claimed> {
+    let due = format!(
+        "WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2{which} \
+         ORDER BY m.scheduled_at, m.id LIMIT $3"
+    );
     let keys: Vec<Key> = match conn {
         // Customers held by another worker, or by the planner, are stepped over, not waited for.
-        Conn::Postgres(_) => diesel::sql_query(
+        Conn::Postgres(_) => diesel::sql_query(format!(
             "SELECT m.customer_id, m.id FROM messages m JOIN rollups r ON r.customer_id = m.customer_id \
-             WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2 \
-             ORDER BY m.scheduled_at, m.id LIMIT $3 FOR UPDATE OF r SKIP LOCKED",
-        ),
+             {due} FOR UPDATE OF r SKIP LOCKED"
+        )),
         // The write transaction already shuts out every other writer.
-        Conn::Sqlite(_) => diesel::sql_query(format!("SELECT m.customer_id, m.id {DUE}")),
+        Conn::Sqlite(_) => {
+            diesel::sql_query(format!("SELECT m.customer_id, m.id FROM messages m {due}"))
+        }
     }
     .bind::<BigInt, _>(desk.store.id)
     .bind::<BigInt, _>(desk.at.now)
@@ -146,6 +164,8 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
         let left: Vec<Timestamp> = of_customer
             .iter()
             .filter(|m| m.class == Class::Marketing && m.id != message.id)
+            // What a rule in shadow would have sent counts for itself alone.
+            .filter(|m| !m.shadow || (message.shadow && m.rule_id == message.rule_id))
             .filter_map(Message::left_at)
             .collect();
         let enrolment = enrolments
@@ -166,6 +186,16 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
         });
         let own = of_customer.iter_mut().find(|m| m.id == message.id);
         match verdict {
+            Verdict::Send if message.shadow => {
+                let would_send = expire(conn, &message, Reason::Shadow, Some(desk.at.now))?;
+                let (outcome, reason) = (Outcome::Suppressed, Reason::Shadow);
+                ledger.push(line(desk, &message, outcome, Some(reason), Facts::new()));
+                settle::close_if_done(conn, message.customer_id, message.enrolment_id, reason)?;
+                claimed.tally.suppressed += 1;
+                if let Some(own) = own {
+                    *own = would_send;
+                }
+            }
             Verdict::Send => {
                 let Some(address) = situation.and_then(|s| s.standing.address.clone()) else {
                     continue;
@@ -211,9 +241,9 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             }
             Verdict::Expire { facts } => {
                 let reason = Reason::UsefulUntilPassed;
-                expire(conn, &message, reason)?;
+                let expired = expire(conn, &message, reason, message.claimed_at)?;
                 if let Some(own) = own {
-                    own.status = MessageStatus::Cancelled;
+                    *own = expired;
                 }
                 ledger.push(line(desk, &message, Outcome::Expired, Some(reason), facts));
                 settle::close_if_done(conn, message.customer_id, message.enrolment_id, reason)?;
@@ -238,6 +268,7 @@ fn neighbours(
     let enrolments: Vec<_> = due.iter().map(|m| m.enrolment_id).collect();
     let left = messages::status
         .eq_any([MessageStatus::Sent, MessageStatus::Sending, MessageStatus::InDoubt])
+        .or(messages::shadow.eq(true))
         .and(messages::sent_at.gt(since).or(messages::claimed_at.gt(since)));
     let found: Vec<Message> = Message::query()
         .filter(messages::customer_id.eq_any(customers))
@@ -300,7 +331,13 @@ fn hold(
     Ok(())
 }
 
-fn expire(conn: &mut Conn, message: &Message, reason: Reason) -> QueryResult<()> {
+/// Cancels this one alone.
+fn expire(
+    conn: &mut Conn,
+    message: &Message,
+    reason: Reason,
+    claimed_at: Option<Timestamp>,
+) -> QueryResult<Message> {
     let row = messages::table
         .filter(messages::customer_id.eq(message.customer_id))
         .filter(messages::id.eq(message.id));
@@ -309,9 +346,16 @@ fn expire(conn: &mut Conn, message: &Message, reason: Reason) -> QueryResult<()>
             messages::status.eq(MessageStatus::Cancelled),
             messages::held_for.eq(None::<Reason>),
             messages::cancelled_for.eq(reason),
+            messages::claimed_at.eq(claimed_at),
         ))
         .execute(conn)?;
-    Ok(())
+    Ok(Message {
+        status: MessageStatus::Cancelled,
+        held_for: None,
+        cancelled_for: Some(reason),
+        claimed_at,
+        ..message.clone()
+    })
 }
 
 /// Ends the whole enrolment: what it still has to come is cancelled, and one line of the ledger says so.
@@ -338,6 +382,7 @@ fn line(
     reason: Option<Reason>,
     facts: Facts,
 ) -> NewDecision {
+    let facts = facts.with_known("shadow", message.shadow.then_some(true));
     NewDecision {
         customer: message.customer_id,
         store: message.store_id,

@@ -66,8 +66,11 @@ pub enum Verdict {
 /// only holds it up.
 pub fn judge(knock: &Knock) -> Verdict {
     let Knock { message, store, now, .. } = *knock;
-    let is_live = |rule: &&StoredRule| rule.status == RuleStatus::Live;
-    let Some(rule) = knock.rule.filter(is_live) else {
+    let runs = |rule: &&StoredRule| match message.shadow {
+        true => rule.status == RuleStatus::Shadow,
+        false => rule.status == RuleStatus::Live,
+    };
+    let Some(rule) = knock.rule.filter(runs) else {
         return paused(knock);
     };
     let Some(enrolment) = knock.enrolment.filter(|e| e.status == EnrolmentStatus::Active) else {
@@ -138,6 +141,7 @@ fn turn(knock: &Knock) -> Option<Timestamp> {
         MessageStatus::Sending => knock.now,
         MessageStatus::Sent | MessageStatus::InDoubt => previous.left_at()?,
         // A step that never left holds nobody up.
+        MessageStatus::Cancelled if previous.would_have_left() => previous.left_at()?,
         MessageStatus::Failed | MessageStatus::Cancelled => return None,
     };
     let wait = (knock.message.planned_for.0 - previous.planned_for.0).max(0);

@@ -45,16 +45,24 @@ pub struct Message {
     /// Business time of the last attempt.
     pub claimed_at: Option<Timestamp>,
     pub sent_at: Option<Timestamp>,
+    /// Of a rule in shadow: it goes as far as the door, and never leaves.
+    pub shadow: bool,
 }
 
 impl Message {
-    /// When it left, or may have left, to its customer; what caps and gaps count.
+    /// When it left, or may have left, to its customer, or would have; what caps and gaps count.
     pub fn left_at(&self) -> Option<Timestamp> {
         match self.status {
+            MessageStatus::Cancelled if self.would_have_left() => self.claimed_at,
             MessageStatus::Sent => self.sent_at,
             MessageStatus::Sending | MessageStatus::InDoubt => self.claimed_at,
             _ => None,
         }
+    }
+
+    /// Whether nothing but the shadow kept it back.
+    pub fn would_have_left(&self) -> bool {
+        self.shadow && self.cancelled_for == Some(Reason::Shadow) && self.claimed_at.is_some()
     }
 }
 
@@ -74,4 +82,5 @@ pub struct NewMessage {
     pub useful_until: Timestamp,
     pub planned_for: Timestamp,
     pub attempts: i32,
+    pub shadow: bool,
 }

@@ -195,18 +195,13 @@ pub fn close_if_done(
     enrolment: EnrolmentId,
     reason: Reason,
 ) -> QueryResult<()> {
-    let statuses: Vec<MessageStatus> = messages::table
-        .filter(messages::customer_id.eq(customer))
-        .filter(messages::enrolment_id.eq(enrolment))
-        .select(messages::status)
-        .load(conn)?;
+    let steps = super::store::of_enrolment(conn, customer, enrolment)?;
     let is_open =
-        |s: &MessageStatus| matches!(s, MessageStatus::Scheduled | MessageStatus::Sending);
-    let has_left = |s: &MessageStatus| matches!(s, MessageStatus::Sent | MessageStatus::InDoubt);
-    if statuses.iter().any(is_open) {
+        |m: &Message| matches!(m.status, MessageStatus::Scheduled | MessageStatus::Sending);
+    if steps.iter().any(is_open) {
         return Ok(());
     }
-    if statuses.iter().any(has_left) {
+    if steps.iter().any(|message| message.left_at().is_some()) {
         ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Completed, None)?;
     } else {
         ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Expired, Some(reason))?;

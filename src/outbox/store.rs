@@ -10,7 +10,7 @@ use crate::each_backend;
 use crate::ledger::Reason;
 use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
 
-/// 13 columns times this stay below SQLite's 32,766 parameters.
+/// 14 columns times this stay below SQLite's 32,766 parameters.
 const CHUNK: usize = 2_000;
 
 /// Plans messages. Their key is (customer, rule, enrolment, step): a second one is a planner's mistake and fails.
@@ -40,6 +40,22 @@ pub fn cancel(
         ))
         .returning(messages::step)
         .get_results(conn)
+}
+
+/// Cancels what `rule` planned in shadow: it is live now, and begins anew.
+pub fn end_shadows(conn: &mut Conn, store: StoreId, rule: RuleId) -> QueryResult<usize> {
+    let rows = messages::table
+        .filter(messages::store_id.eq(store))
+        .filter(messages::rule_id.eq(rule))
+        .filter(messages::status.eq(MessageStatus::Scheduled))
+        .filter(messages::shadow.eq(true));
+    diesel::update(rows)
+        .set((
+            messages::status.eq(MessageStatus::Cancelled),
+            messages::cancelled_for.eq(Reason::Shadow),
+            messages::held_for.eq(None::<Reason>),
+        ))
+        .execute(conn)
 }
 
 /// All messages of one enrolment, in order of their steps.
@@ -178,13 +194,17 @@ pub fn find(conn: &mut Conn, store: StoreId, id: MessageId) -> QueryResult<Optio
     row.get_result(conn).optional()
 }
 
-/// Whether anything is due at the door.
-pub fn has_due(conn: &mut Conn, store: StoreId, now: Timestamp) -> QueryResult<bool> {
-    let due = messages::table
+/// Whether anything is due at the door; with `shadow`, of those alone that never leave.
+pub fn has_due(conn: &mut Conn, store: StoreId, now: Timestamp, shadow: bool) -> QueryResult<bool> {
+    let mut due = messages::table
         .filter(messages::store_id.eq(store))
         .filter(messages::status.eq(MessageStatus::Scheduled))
         .filter(messages::scheduled_at.le(now))
         .select(messages::id)
-        .limit(1);
+        .limit(1)
+        .into_boxed();
+    if shadow {
+        due = due.filter(messages::shadow.eq(true));
+    }
     Ok(due.first::<MessageId>(conn).optional()?.is_some())
 }

@@ -44,6 +44,7 @@ fn scene() -> Scene {
         attempts: 0,
         claimed_at: None,
         sent_at: None,
+        shadow: false,
     };
     let mut ann = ann();
     ann.standing.zone = "Asia/Shanghai".parse().unwrap();
@@ -228,4 +229,24 @@ proptest! {
             prop_assert!(until <= Timestamp(scene.message.useful_until.0 + 1));
         }
     }
+}
+
+#[test]
+fn a_message_in_shadow_goes_as_far_as_the_door_of_its_own_shadow_alone() {
+    let mut scene = scene();
+    scene.message.shadow = true;
+    let said = scene.judged_at(t0());
+    assert!(
+        matches!(said, Verdict::Defer { reason: Reason::Paused, .. }),
+        "its rule is live: {said:?}"
+    );
+    scene.rule.status = RuleStatus::Shadow;
+    assert_eq!(
+        scene.judged_at(t0()),
+        Verdict::Send,
+        "which the claim turns into a line of the ledger"
+    );
+    scene.message.shadow = false;
+    let said = scene.judged_at(t0());
+    assert!(matches!(said, Verdict::Defer { reason: Reason::Paused, .. }), "begun live: {said:?}");
 }

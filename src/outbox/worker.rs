@@ -112,14 +112,18 @@ pub async fn deliver_due(
     stop: &CancellationToken,
 ) -> Result<Tally, DbError> {
     let mut tally = Tally::default();
-    if office.transport.is_none() || store.mail_from.is_none() || store.postal_address.is_none() {
+    if store.mail_from.is_none() || store.postal_address.is_none() {
         return Ok(tally);
     }
-    let id = store.id;
-    let now = clocks.instants().now;
-    let is_due = office.db.read(move |conn| store::has_due(conn, id, now).map_err(DbError::from));
+    let (id, now, no_way_out) = (store.id, clocks.instants().now, office.transport.is_none());
+    let is_due = office
+        .db
+        .read(move |conn| store::has_due(conn, id, now, no_way_out).map_err(DbError::from));
     if !is_due.await? {
         return Ok(tally);
+    }
+    if no_way_out {
+        return judge_shadows(office, store, clocks, stop).await;
     }
 
     let owner: Arc<str> = owner_name().into();
@@ -204,6 +208,31 @@ pub async fn deliver_due(
         Some(error) => Err(error),
         None => Ok(tally),
     }
+}
+
+/// What rules in shadow would send is decided also where nothing can be sent.
+async fn judge_shadows(
+    office: &Arc<PostOffice>,
+    store: &Arc<Store>,
+    clocks: Clocks,
+    stop: &CancellationToken,
+) -> Result<Tally, DbError> {
+    let mut tally = Tally::default();
+    while !stop.is_cancelled() {
+        let store = store.clone();
+        let work = office.db.write(move |conn| -> Result<_, DbError> {
+            let at = clocks.instants();
+            let rules = rules_of(conn, &store)?;
+            let desk = Desk { store: &store, rules: &rules, at };
+            Ok(claim::judge_shadows(conn, &desk, AT_ONCE as i64)?)
+        });
+        let judged = work.await?;
+        tally.add(judged.tally);
+        if judged.judged == 0 {
+            break;
+        }
+    }
+    Ok(tally)
 }
 
 /// Decides what dead workers left behind in `store`. On SQLite, where one machine holds the database, a worker

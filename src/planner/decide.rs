@@ -6,7 +6,7 @@ use super::episode::{Episode, Silence, is_of_visit_or_basket};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{consents, ended_by};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, Timestamp};
-use crate::rules::{Class, StoredRule, TriggerKind};
+use crate::rules::{Class, RuleStatus, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation::{Arm, Situation};
 use crate::stores::Store;
@@ -18,7 +18,7 @@ pub const GLOBAL_EXPERIMENT: &str = "global";
 #[derive(Clone, Copy)]
 pub struct Pass<'p> {
     pub store: &'p Store,
-    /// The live rules, all of them: the ladder needs to know who else serves a customer.
+    /// The live rules, all of them: the ladder needs to know who else serves a customer. And those in shadow.
     pub rules: &'p [StoredRule],
     pub secret: &'p Secret,
     pub now: Timestamp,
@@ -50,7 +50,7 @@ pub enum Action {
     /// Turned down for this episode.
     Refuse { entry: Entry, status: EnrolmentStatus, outcome: Outcome, reason: Reason },
     /// A waiting enrolment keeps waiting, until a new time.
-    WaitOn { enrolment: EnrolmentId, retry_at: Timestamp },
+    WaitOn { rule: usize, enrolment: EnrolmentId, retry_at: Timestamp },
     /// Ends an open enrolment.
     Stop {
         rule: usize,
@@ -63,6 +63,56 @@ pub enum Action {
     Stretch { rule: usize, enrolment: EnrolmentId, until: Timestamp, due_at: Timestamp },
     /// Keeps the arm of an experiment, drawn at first eligibility.
     Assign { experiment: String, arm: Arm },
+}
+
+impl Action {
+    /// The rule that it is about; `None` for the arm of an experiment.
+    pub fn rule(&self) -> Option<usize> {
+        match self {
+            Self::Enrol { entry, .. } | Self::Wait { entry, .. } | Self::Refuse { entry, .. } => {
+                Some(entry.rule)
+            }
+            Self::WaitOn { rule, .. } | Self::Stop { rule, .. } | Self::Stretch { rule, .. } => {
+                Some(*rule)
+            }
+            Self::Assign { .. } => None,
+        }
+    }
+}
+
+/// A pass as one group of rules sees it: the live ones among themselves, or beside them one that is in shadow.
+struct Hearing<'p> {
+    pass: &'p Pass<'p>,
+    shadow: Option<usize>,
+}
+
+impl<'p> std::ops::Deref for Hearing<'p> {
+    type Target = Pass<'p>;
+    fn deref(&self) -> &Pass<'p> {
+        self.pass
+    }
+}
+
+impl<'p> Hearing<'p> {
+    /// The rules that are heard, with their places in the pass.
+    fn heard(&self) -> impl Iterator<Item = (usize, &'p StoredRule)> {
+        let shadow = self.shadow;
+        self.pass
+            .rules
+            .iter()
+            .enumerate()
+            .filter(move |(index, rule)| !is_in_shadow(rule) || shadow == Some(*index))
+    }
+
+    /// Whether these rules know of `enrolment`: what a rule only would have done is known to itself alone.
+    fn knows(&self, enrolment: &Enrolment) -> bool {
+        !enrolment.shadow
+            || self.shadow.is_some_and(|index| self.pass.rules[index].id == enrolment.rule_id)
+    }
+}
+
+fn is_in_shadow(rule: &StoredRule) -> bool {
+    rule.status == RuleStatus::Shadow
 }
 
 /// What one rule says about one episode, before the others are heard.
@@ -79,12 +129,24 @@ struct Claim {
 }
 
 /// What is to be done about one customer, in the order in which it is to be done.
+///
+/// A rule in shadow is heard beside the live ones as if it were one of them, and only what becomes of itself is
+/// kept: nobody loses a turn to it.
 pub fn plan(pass: &Pass, situation: &Situation) -> Vec<Action> {
+    let mut actions = hear(&Hearing { pass, shadow: None }, situation);
+    for (index, _) in pass.rules.iter().enumerate().filter(|(_, rule)| is_in_shadow(rule)) {
+        let alike = hear(&Hearing { pass, shadow: Some(index) }, situation);
+        actions.extend(alike.into_iter().filter(|action| action.rule() == Some(index)));
+    }
+    actions
+}
+
+fn hear(pass: &Hearing, situation: &Situation) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut claims = Vec::new();
     let mut standing = review(pass, situation, &mut actions);
 
-    for (index, rule) in pass.rules.iter().enumerate() {
+    for (index, rule) in pass.heard() {
         let waiting = standing
             .iter()
             .find(|e| e.rule_id == rule.id && e.retry_at.is_some_and(|at| at <= pass.now));
@@ -116,13 +178,16 @@ fn strength(rule: &StoredRule) -> (crate::rules::Rung, std::cmp::Reverse<u8>, &s
 
 /// Looks after what is open: ends what was bought or closed since, stretches episodes that go on.
 /// Returns the enrolments as they stand then.
-fn review(pass: &Pass, situation: &Situation, actions: &mut Vec<Action>) -> Vec<Enrolment> {
-    let mut standing = situation.enrolments.clone();
+fn review(pass: &Hearing, situation: &Situation, actions: &mut Vec<Action>) -> Vec<Enrolment> {
+    let mut standing: Vec<Enrolment> =
+        situation.enrolments.iter().filter(|e| pass.knows(e)).cloned().collect();
     for enrolment in standing.iter_mut().filter(|e| e.is_open()) {
-        let Some(index) = pass.rules.iter().position(|rule| rule.id == enrolment.rule_id) else {
+        let found = pass.heard().find(|(_, rule)| rule.id == enrolment.rule_id);
+        // What was begun live waits while its rule is in shadow, and the other way round.
+        let Some((index, rule)) = found.filter(|(_, rule)| is_in_shadow(rule) == enrolment.shadow)
+        else {
             continue;
         };
-        let rule = &pass.rules[index];
         if let Some((reason, since)) = ended_by(rule, enrolment, &situation.moments) {
             let facts = Facts::new().with_known("since", since);
             let (enrolment_id, from) = (enrolment.id, enrolment.status);
@@ -150,7 +215,8 @@ fn review(pass: &Pass, situation: &Situation, actions: &mut Vec<Action>) -> Vec<
             actions.push(Action::Stretch { rule: index, enrolment: enrolment_id, until, due_at });
             if enrolment.retry_at.is_some_and(|at| at < due_at) {
                 enrolment.retry_at = Some(due_at);
-                actions.push(Action::WaitOn { enrolment: enrolment_id, retry_at: due_at });
+                let retry_at = due_at;
+                actions.push(Action::WaitOn { rule: index, enrolment: enrolment_id, retry_at });
             }
         }
     }
@@ -159,7 +225,7 @@ fn review(pass: &Pass, situation: &Situation, actions: &mut Vec<Action>) -> Vec<
 
 /// The entry of an episode that is due and has none yet.
 fn due_entry(
-    pass: &Pass,
+    pass: &Hearing,
     rule: &StoredRule,
     index: usize,
     situation: &Situation,
@@ -202,7 +268,7 @@ fn waited(index: usize, row: &Enrolment) -> Entry {
 
 /// The questions a rule asks, consent first, so that no report hides it behind a business reason.
 fn ask(
-    pass: &Pass,
+    pass: &Hearing,
     rule: &StoredRule,
     entry: &Entry,
     situation: &Situation,
@@ -254,7 +320,7 @@ fn ask(
 
 /// What the refusal was made on.
 fn refusal_facts(
-    pass: &Pass,
+    pass: &Hearing,
     rule: &StoredRule,
     situation: &Situation,
     reason: Reason,
@@ -299,7 +365,7 @@ fn within_limits(rule: &StoredRule, situation: &Situation) -> bool {
 
 /// Draws the arms not drawn yet. Once a customer is held out of all rules, the rule's own arm is not drawn.
 fn is_held_out(
-    pass: &Pass,
+    pass: &Hearing,
     rule: &StoredRule,
     situation: &Situation,
     actions: &mut Vec<Action>,
@@ -327,7 +393,7 @@ fn is_held_out(
 
 /// Hears the rules that want the customer, strongest first.
 fn compete(
-    pass: &Pass,
+    pass: &Hearing,
     situation: &Situation,
     claims: Vec<Claim>,
     standing: &mut Vec<Enrolment>,
@@ -374,7 +440,7 @@ fn compete(
 
 /// Ends what lower rungs have open in the episode that `rule` enters now.
 fn outrank(
-    pass: &Pass,
+    pass: &Hearing,
     rule: &StoredRule,
     entry: &Entry,
     standing: &mut [Enrolment],
@@ -400,7 +466,7 @@ fn outrank(
 
 /// An entry as the row that it will be; its id is not made yet.
 fn as_row(
-    pass: &Pass,
+    pass: &Hearing,
     entry: &Entry,
     status: EnrolmentStatus,
     retry_at: Option<Timestamp>,
@@ -423,6 +489,7 @@ fn as_row(
         created_at: pass.now,
         enrolled_at: (status == EnrolmentStatus::Active).then_some(pass.now),
         retry_at,
+        shadow: is_in_shadow(rule),
     }
 }
 
@@ -438,7 +505,7 @@ enum Above<'r> {
 }
 
 fn above<'r>(
-    pass: &Pass<'r>,
+    pass: &Hearing<'r>,
     rule: &StoredRule,
     entry: &Entry,
     situation: &Situation,
@@ -448,8 +515,8 @@ fn above<'r>(
         return Above::Nobody;
     }
     let mut open = Above::Nobody;
-    let higher = pass.rules.iter().filter(|h| is_of_visit_or_basket(h) && h.rung() < rule.rung());
-    for high in higher {
+    let higher = pass.heard().map(|(_, high)| high);
+    for high in higher.filter(|h| is_of_visit_or_basket(h) && h.rung() < rule.rung()) {
         let key = high.rule.key.as_str();
         let mut rows = standing
             .iter()
@@ -480,7 +547,7 @@ fn above<'r>(
 
 /// Lets an entry wait until `retry_at`, or until the last instant at which it still is of use.
 fn wait(
-    pass: &Pass,
+    pass: &Hearing,
     mut entry: Entry,
     winner: &str,
     retry_at: Timestamp,
@@ -499,7 +566,7 @@ fn wait(
         Some(row) if row.retry_at == Some(retry_at) => {}
         Some(row) => {
             row.retry_at = Some(retry_at);
-            actions.push(Action::WaitOn { enrolment: row.id, retry_at });
+            actions.push(Action::WaitOn { rule: entry.rule, enrolment: row.id, retry_at });
         }
         None => {
             entry.facts = entry.facts.with("winner", winner).with("retry_at", retry_at);

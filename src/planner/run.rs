@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use super::decide::{Pass, plan};
 use super::store::{self, Reach};
 use crate::db::{Conn, Db, DbError};
-use crate::ledger::Instants;
+use crate::ledger::{self, Instants};
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
-use crate::rules::{self, StoredRule};
+use crate::rules::{self, RuleStatus, StoredRule};
 use crate::secret::Secret;
 use crate::situation;
 use crate::stores::Store;
@@ -62,7 +62,7 @@ pub fn pass(
     let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
 
     let (live, due) = db.read_here(|conn| -> Result<_, DbError> {
-        let live = rules::store::live(conn, store.id)?;
+        let live = rules::store::running(conn, store.id)?;
         let due = find(conn, store, &live, at, since, &known)?;
         Ok((live, due))
     })?;
@@ -153,7 +153,8 @@ fn find(
     Ok(due)
 }
 
-/// A rule that went live again has its held messages looked at now, not at the end of their hour.
+/// A rule that went live again has its held messages looked at now, not at the end of their hour; what it began in
+/// shadow ends.
 fn release(
     db: &Db,
     store: &Store,
@@ -168,10 +169,22 @@ fn release(
     if resumed.is_empty() {
         return Ok(());
     }
-    let is_held = db.read_here(|conn| -> Result<_, DbError> {
+    let live: Vec<RuleId> =
+        resumed.iter().filter(|rule| rule.status == RuleStatus::Live).map(|rule| rule.id).collect();
+    let (is_held, has_shadows) = db.read_here(|conn| -> Result<_, DbError> {
         let ids: Vec<RuleId> = resumed.iter().map(|rule| rule.id).collect();
-        Ok(outbox::store::has_paused(conn, store.id, &ids, at.now)?)
+        let is_held = outbox::store::has_paused(conn, store.id, &ids, at.now)?;
+        Ok((is_held, ledger::store::has_open_shadows(conn, &live)?))
     })?;
+    if has_shadows {
+        db.write_here(|conn| -> Result<_, DbError> {
+            for rule in live {
+                outbox::store::end_shadows(conn, store.id, rule)?;
+                ledger::store::end_shadows(conn, rule)?;
+            }
+            Ok(())
+        })?;
+    }
     if is_held {
         db.write_here(|conn| -> Result<_, DbError> {
             for rule in resumed {

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use super::decide::{Action, Entry, Pass};
 use super::episode::window;
+use super::steps::{self, PlannedStep};
 use crate::db::Conn;
 use crate::db::schema::{assignments, enrolments};
 use crate::each_backend;
@@ -15,7 +16,7 @@ use crate::ledger::{
 };
 use crate::outbox::{self, MessageStatus, NewMessage, Tally};
 use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
-use crate::rules::{StoredRule, TriggerKind};
+use crate::rules::{RuleStatus, StoredRule, TriggerKind};
 use crate::situation::Arm;
 
 #[derive(QueryableByName)]
@@ -77,10 +78,11 @@ pub fn due(
         Reach::ChangedSince(at) => (format!("+r.{moment}"), "r.changed_at >= $5", Some(at)),
         _ => (format!("r.{moment}"), "CAST($5 AS BIGINT) IS NULL", None),
     };
+    let known = known(rule);
     let sql = format!(
         "SELECT r.customer_id FROM rollups r WHERE r.store_id = $1 AND {range} > $2 AND {range} <= $3 {more} \
          AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = r.customer_id AND e.rule_id = $4 \
-         AND e.episode <= r.{moment} AND e.episode_until >= {start}) AND {changed}"
+         AND e.episode <= r.{moment} AND e.episode_until >= {start}{known}) AND {changed}"
     );
     let found: Vec<Id> = diesel::sql_query(sql)
         .bind::<BigInt, _>(rule.store)
@@ -92,6 +94,11 @@ pub fn due(
     Ok(found.into_iter().map(|id| id.customer_id).collect())
 }
 
+/// What a rule only would have done, while it was in shadow, is nothing to it once it is live.
+fn known(rule: &StoredRule) -> &'static str {
+    if rule.status == RuleStatus::Shadow { "" } else { " AND NOT e.shadow" }
+}
+
 fn due_in_segment(
     conn: &mut Conn,
     rule: &StoredRule,
@@ -99,12 +106,13 @@ fn due_in_segment(
     after: Timestamp,
     until: Timestamp,
 ) -> QueryResult<Vec<CustomerId>> {
-    let found: Vec<Id> = diesel::sql_query(
+    let found: Vec<Id> = diesel::sql_query(format!(
         "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 AND s.segment = $2 \
          AND s.segment_since > $3 AND s.segment_since <= $4 \
          AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $5 \
-         AND e.episode <= s.segment_since AND e.episode_until >= s.segment_since)",
-    )
+         AND e.episode <= s.segment_since AND e.episode_until >= s.segment_since{})",
+        known(rule)
+    ))
     .bind::<BigInt, _>(rule.store)
     .bind::<diesel::sql_types::Text, _>(segment)
     .bind::<BigInt, _>(after)
@@ -121,12 +129,13 @@ fn due_by_rhythm(
     after: Timestamp,
     until: Timestamp,
 ) -> QueryResult<Vec<CustomerId>> {
-    let found: Vec<Id> = diesel::sql_query(
+    let found: Vec<Id> = diesel::sql_query(format!(
         "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 \
          AND s.next_order_expected_at > $2 AND s.next_order_expected_at <= $3 \
          AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $4 \
-         AND e.episode <= s.last_order_at AND e.episode_until >= s.last_order_at)",
-    )
+         AND e.episode <= s.last_order_at AND e.episode_until >= s.last_order_at{})",
+        known(rule)
+    ))
     .bind::<BigInt, _>(rule.store)
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(until)
@@ -244,7 +253,7 @@ impl<'w> Writing<'w> {
                     self.decide(customer, new, &entry, outcome, Some(reason));
                 }
             }
-            Action::WaitOn { enrolment, retry_at } => {
+            Action::WaitOn { enrolment, retry_at, .. } => {
                 diesel::update(enrolments::table)
                     .filter(enrolments::customer_id.eq(customer))
                     .filter(enrolments::id.eq(enrolment))
@@ -299,11 +308,11 @@ impl<'w> Writing<'w> {
             created_at: self.at.now,
             enrolled_at,
             retry_at,
+            shadow: rule.status == RuleStatus::Shadow,
         });
         Ok(Some(id))
     }
 
-    /// All steps at once, so that the operator sees what is planned; each is judged again at the door.
     fn plan_steps(
         &mut self,
         customer: CustomerId,
@@ -312,9 +321,7 @@ impl<'w> Writing<'w> {
         from: Timestamp,
     ) {
         let rule = &self.pass.rules[entry.rule];
-        let mut planned_for = from;
-        for (index, step) in rule.rule.steps.iter().enumerate() {
-            planned_for = planned_for.plus(step.wait);
+        for PlannedStep { step, planned_for, useful_until } in steps::planned(&rule.rule, from) {
             self.messages.push(NewMessage {
                 customer_id: customer,
                 id: MessageId(self.at.new_id()),
@@ -322,13 +329,14 @@ impl<'w> Writing<'w> {
                 rule_id: rule.id,
                 rule_version: rule.version,
                 enrolment_id: enrolment,
-                step: index as i32 + 1,
+                step,
                 class: rule.rule.class,
                 status: MessageStatus::Scheduled,
                 scheduled_at: planned_for,
-                useful_until: planned_for.plus(rule.rule.trigger.useful_for),
+                useful_until,
                 planned_for,
                 attempts: 0,
+                shadow: rule.status == RuleStatus::Shadow,
             });
         }
     }
@@ -378,17 +386,13 @@ impl<'w> Writing<'w> {
         due_at: Timestamp,
     ) -> QueryResult<()> {
         let rule = &self.pass.rules[rule].rule;
-        let useful_for = rule.trigger.useful_for;
-        let useful_until = due_at.plus(useful_for);
+        let useful_until = due_at.plus(rule.trigger.useful_for);
         ledger::store::stretch(conn, customer, enrolment, until, due_at, useful_until)?;
-        let mut planned_for = due_at;
-        for message in outbox::store::of_enrolment(conn, customer, enrolment)? {
-            let wait = rule.steps.get(message.step as usize - 1).map(|step| step.wait);
-            planned_for = planned_for.plus(wait.unwrap_or(crate::primitives::Delay::ZERO));
-            if planned_for > message.planned_for {
-                let scheduled_at = planned_for.max(message.scheduled_at);
-                let useful_until = planned_for.plus(useful_for).max(message.useful_until);
-                outbox::store::replan(conn, &message, scheduled_at, planned_for, useful_until)?;
+        let messages = outbox::store::of_enrolment(conn, customer, enrolment)?;
+        for (message, put_off) in messages.iter().zip(steps::put_off(rule, due_at, &messages)) {
+            if let Some(to) = put_off {
+                let (at, until) = (to.scheduled_at, to.useful_until);
+                outbox::store::replan(conn, message, at, to.planned_for, until)?;
             }
         }
         Ok(())
@@ -415,6 +419,9 @@ impl<'w> Writing<'w> {
         reason: Option<Reason>,
         facts: Facts,
     ) {
+        let is_shadow = |r: &&StoredRule| r.id == rule && r.status == RuleStatus::Shadow;
+        let is_shadow = self.pass.rules.iter().any(|r| is_shadow(&r));
+        let facts = facts.with_known("shadow", is_shadow.then_some(true));
         self.decisions.push(NewDecision {
             customer,
             store: self.pass.store.id,

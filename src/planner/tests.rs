@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::decide::{Action, Pass, plan};
 use crate::ledger::{EnrolmentStatus, Outcome, Reason};
 use crate::primitives::{Delay, Timestamp};
-use crate::rules::{Class, Condition, StopOn, StoredRule, TriggerKind};
+use crate::rules::{Class, Condition, RuleStatus, StopOn, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation::samples::*;
 use crate::situation::{Arm, ConsentState, Situation};
@@ -541,4 +541,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_rule_in_shadow_is_heard_beside_the_live_ones_and_takes_nothing_from_them() {
+    let mut rules = [
+        rule(1, "browse", browse(hours(4))),
+        rule(2, "cart", TriggerKind::CartAbandoned { after: hours(4) }),
+    ];
+    rules[1].status = RuleStatus::Shadow;
+    let mut ann = ann_visited();
+    ann.moments.cart = basket(t0(), t0().plus(Delay::seconds(600)));
+    ann.moments.open_baskets = vec![(t0(), t0().plus(Delay::seconds(600)))];
+    let actions = plan_at(&rules, &ann, due());
+    assert_eq!(said(&actions, &rules), ["browse enrolled", "cart enrolled"]);
+    // Both live, the basket comes first.
+    rules[1].status = RuleStatus::Live;
+    assert_eq!(
+        said(&plan_at(&rules, &ann, due()), &rules),
+        ["cart enrolled", "browse stopped/outranked"]
+    );
+    // What a rule did in shadow is nothing to it once it is live.
+    let mut shadowed = enrolment(&rules[1], t0(), due(), EnrolmentStatus::Active);
+    shadowed.shadow = true;
+    ann.enrolments = vec![shadowed];
+    assert_eq!(
+        said(&plan_at(&rules, &ann, due()), &rules),
+        ["cart enrolled", "browse stopped/outranked"]
+    );
+    rules[1].status = RuleStatus::Shadow;
+    assert_eq!(said(&plan_at(&rules, &ann, due()), &rules), ["browse enrolled"]);
 }

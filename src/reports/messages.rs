@@ -52,6 +52,9 @@ pub struct Message {
     pub cancelled_for: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub last_reply: Option<String>,
+    /// Of a rule in shadow: it never leaves.
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    pub shadow: bool,
 }
 
 /// The rows of `which` (conditions, order and limit over `messages m`, of trusted text), in `order`.
@@ -61,7 +64,7 @@ fn select(which: &str, order: &str) -> String {
     format!(
         "SELECT m.id, m.customer_id, c.name, c.email, c.external_id, m.rule_id, r.key AS rule, m.rule_version, m.step, m.class, \
          m.status, m.planned_for, m.scheduled_at, m.useful_until, m.sent_at, m.attempts, m.address, m.subject, m.held_for, \
-         m.cancelled_for, m.last_reply FROM (SELECT * FROM messages m WHERE {which}) m \
+         m.cancelled_for, m.last_reply, m.shadow FROM (SELECT * FROM messages m WHERE {which}) m \
          JOIN rules r ON r.id = m.rule_id JOIN customers c ON c.id = m.customer_id {order}"
     )
 }

@@ -262,7 +262,7 @@ pub fn due(conn: &mut Conn, store: &Store, day: Day) -> QueryResult<Due> {
     let mut by_status = |statuses: &str| -> QueryResult<[i64; 24]> {
         diesel::sql_query(format!(
             "SELECT (scheduled_at - {start}) / 3600000000 AS hour, COUNT(*) AS n FROM messages \
-             WHERE store_id = {id} AND status IN ({statuses}) AND scheduled_at >= {start} AND scheduled_at < {end} GROUP BY 1",
+             WHERE store_id = {id} AND status IN ({statuses}) AND NOT shadow AND scheduled_at >= {start} AND scheduled_at < {end} GROUP BY 1",
         ))
         .load(conn)
         .map(by_hour)
@@ -270,7 +270,7 @@ pub fn due(conn: &mut Conn, store: &Store, day: Day) -> QueryResult<Due> {
     let sent = by_status("'sent', 'in_doubt', 'failed'")?;
     let to_go = by_status("'scheduled', 'sending'")?;
     let by_rule: Vec<RuleCount> = diesel::sql_query(format!(
-        "SELECT rule_id, COUNT(*) AS n FROM messages WHERE store_id = {id} AND status IN ('scheduled', 'sending') \
+        "SELECT rule_id, COUNT(*) AS n FROM messages WHERE store_id = {id} AND status IN ('scheduled', 'sending') AND NOT shadow \
          AND scheduled_at >= {start} AND scheduled_at < {end} GROUP BY rule_id ORDER BY n DESC, rule_id LIMIT 8",
     ))
     .load(conn)?;

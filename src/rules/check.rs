@@ -78,12 +78,6 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
             ));
         }
     }
-    if rule.status == RuleStatus::Shadow {
-        warnings.push(
-            "status = \"shadow\" is kept, but in this version it decides as little as a draft"
-                .to_owned(),
-        );
-    }
     warnings.extend(audience_of_nobody(rule));
     if rule.holdout > 0.5 {
         warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
@@ -202,7 +196,6 @@ mod tests {
             ),
             (("wait = \"3d\"", "wait = \"0s\""), "step 2 has no `wait`"),
             (("until = \"365d\"", "until = \"91d\""), "reaches past until (91d)"),
-            (("status = \"draft\"", "status = \"shadow\""), "decides as little as a draft"),
             (
                 (
                     "\"order_days\", op = \"gte\", value = 2",

@@ -50,6 +50,19 @@ pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     all_stored(rules_of.load(conn)?)
 }
 
+/// The rules that decide: those that are live, and those in shadow.
+pub fn running(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
+    let running = in_force!()
+        .filter(
+            rules::store_id
+                .eq(store)
+                .and(rules::retired_at.is_null())
+                .and(rules::status.eq_any([RuleStatus::Live, RuleStatus::Shadow])),
+        )
+        .order((rules::position, rules::id));
+    all_stored(running.load(conn)?)
+}
+
 /// The rules that are live.
 pub fn live(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     let live = in_force!()

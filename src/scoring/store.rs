@@ -919,7 +919,7 @@ pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryR
         "SELECT s.customer_id, c.external_id, c.email, c.name, s.segment, s.r, s.f, s.m, s.orders_count, s.frequency, \
          s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.p_order_90d, s.expected_orders_90d, s.value_at_risk, \
          s.risk_rank, \
-         (SELECT MIN(m.scheduled_at) FROM messages m WHERE m.customer_id = s.customer_id AND m.status = 'scheduled') \
+         (SELECT MIN(m.scheduled_at) FROM messages m WHERE m.customer_id = s.customer_id AND m.status = 'scheduled' AND NOT m.shadow) \
          AS next_message_at \
          FROM {} s JOIN customers c ON c.id = s.customer_id \
          WHERE s.store_id = $1 AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL",

@@ -122,5 +122,6 @@ pub fn enrolment(
         )
         .then_some(until),
         retry_at: (status == EnrolmentStatus::Waiting).then_some(until),
+        shadow: false,
     }
 }

@@ -17,5 +17,6 @@ mod outbox;
 mod planner;
 mod scoring;
 mod serve;
+mod shadow;
 mod tracking;
 mod unsubscribe;

@@ -45,6 +45,8 @@ pub struct Item {
     /// The first `scheduled_at`, before any deferral.
     planned_for: Timestamp,
     useful_until: Timestamp,
+    /// Of a rule in shadow: it goes as far as the door, and never leaves.
+    shadow: bool,
 }
 
 impl Item {
@@ -69,6 +71,7 @@ impl Item {
             cancelled_for: row.cancelled_for,
             planned_for: row.planned_for,
             useful_until: row.useful_until,
+            shadow: row.shadow,
         }
     }
 }

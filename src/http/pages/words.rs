@@ -122,6 +122,9 @@ pub fn reason(format: &Format, outcome: &str, reason: Option<&str>, facts: &str)
     if let (Some(until), "deferred") = (until, outcome) {
         text.push_str(&format.text("reason_until", &[("when", &format.when(until))]));
     }
+    if facts.get("shadow").is_some() && reason != Some("shadow") {
+        text.push_str(&format.text("in_shadow", &[]));
+    }
     text
 }
 

@@ -186,7 +186,11 @@ pub async fn page(
                     limit + 1,
                 )?,
                 messages,
-                planned: planned.into_iter().filter(|m| m.status == "scheduled").rev().collect(),
+                planned: planned
+                    .into_iter()
+                    .filter(|m| m.status == "scheduled" && !m.shadow)
+                    .rev()
+                    .collect(),
                 counts: report::counts(conn, &store, id)?,
                 rules: reports::rules::names(conn, &store)?,
                 profile,

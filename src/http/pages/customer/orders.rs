@@ -119,6 +119,7 @@ pub fn message_rows(format: &Format, loaded: &Loaded, limit: usize) -> Vec<Messa
                     .cancelled_for
                     .as_deref()
                     .or(message.held_for.as_deref())
+                    .or(message.shadow.then_some("shadow"))
                     .map_or(String::new(), |why| words::known(format, "reason", why)),
             }
         })

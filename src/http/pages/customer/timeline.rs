@@ -78,7 +78,9 @@ pub fn moments(format: &Format, loaded: &Loaded) -> Vec<Moment> {
         let note = note.join(&format.text("list_comma", &[]));
         add(visit.started_at, "", Moment { text, note, ..Moment::default() });
     }
-    for message in loaded.messages.iter().filter(|message| message.status != "scheduled") {
+    for message in
+        loaded.messages.iter().filter(|message| message.status != "scheduled" && !message.shadow)
+    {
         let at = message.sent_at.unwrap_or(message.scheduled_at);
         if at > format.now {
             continue;

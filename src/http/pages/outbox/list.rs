@@ -189,6 +189,7 @@ fn list_row(format: &Format, row: &Message, names: &HashMap<i64, RuleName>) -> L
         exact: format.exact(at),
         subject: row.subject.clone().unwrap_or_default(),
         why: match (why, row.status.as_str()) {
+            (None, "scheduled") if row.shadow => format.text("outbox.would_send", &[]),
             (Some(why), "cancelled" | "scheduled") => words::known(format, "reason", why),
             (_, "failed" | "in_doubt") => row.last_reply.clone().unwrap_or_default(),
             _ => String::new(),

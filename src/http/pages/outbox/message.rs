@@ -133,6 +133,9 @@ fn what_now(format: &Format, message: &Message) -> String {
                 let why = words::known(format, "reason", why);
                 format.text("message.held", &[("why", &why), ("when", &when(message.scheduled_at))])
             }
+            None if message.shadow => {
+                format.text("message.shadow", &[("when", &when(message.scheduled_at))])
+            }
             None => format.text(&key, &[("when", &when(message.scheduled_at))]),
         },
         "sent" => {

@@ -15,11 +15,18 @@ use crate::reports::rules::Outcome;
 /// Over how long a rule's doings are counted.
 const LATELY: Delay = Delay::days(28);
 
-/// Of one rule, how many decisions came out as one of those.
+/// Of one rule, how many messages it would have sent, had it not been in shadow.
+fn would_have_sent(outcomes: &[Outcome], rule: i64) -> i64 {
+    let of_it = outcomes.iter().filter(|o| o.rule_id == rule);
+    of_it.filter(|o| o.reason.as_deref() == Some("shadow")).map(|o| o.n).sum()
+}
+
+/// Of one rule, how many decisions came out as one of those. What only the shadow kept back is none of them.
 fn count_of(outcomes: &[Outcome], rule: i64, wanted: &[&str]) -> i64 {
     outcomes
         .iter()
         .filter(|o| o.rule_id == rule && wanted.contains(&o.outcome.as_str()))
+        .filter(|o| o.reason.as_deref() != Some("shadow"))
         .map(|o| o.n)
         .sum()
 }

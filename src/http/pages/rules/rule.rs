@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guards::{Guard, guards};
 use super::switch::{Question, next_status, question};
-use super::{LATELY, count_of};
+use super::{LATELY, count_of, would_have_sent};
 use crate::db::DbError;
 use crate::http::pages::desk::Desk;
 use crate::http::pages::error::PageError;
@@ -156,9 +156,10 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         stages: stages(format, rule.status),
         since: rule
             .live_since
-            .filter(|_| rule.status == RuleStatus::Live)
+            .filter(|_| matches!(rule.status, RuleStatus::Live | RuleStatus::Shadow))
             .map_or(String::new(), |at| {
-                format.text("rule.live_since", &[("when", &format.when(at))])
+                let key = format!("rule.{}_since", rule.status);
+                format.text(&key, &[("when", &format.when(at))])
             }),
         retired: rule
             .retired_at
@@ -192,7 +193,13 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
             .collect(),
         recent: recent(format, loaded),
         planned: format.text(
-            &format.words.plural("rule_figure.planned", loaded.planned),
+            &format.words.plural(
+                match rule.status {
+                    RuleStatus::Shadow => "rule_figure.planned_in_shadow",
+                    _ => "rule_figure.planned",
+                },
+                loaded.planned,
+            ),
             &[("n", &format.capped(loaded.planned, CAP))],
         ),
         planned_href: format!("/outbox?status=scheduled&rule={}", rule.key),
@@ -266,8 +273,11 @@ fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
     let id = loaded.rule.id.0;
     let count = |wanted: &[&str]| format.number(count_of(&loaded.outcomes, id, wanted));
     let out = loaded.went_out;
+    let would_send = would_have_sent(&loaded.outcomes, id);
+    let is_in_shadow = loaded.rule.status == RuleStatus::Shadow || would_send > 0;
     [
         ("entered", count(&["enrolled"])),
+        ("would_send", if is_in_shadow { format.number(would_send) } else { String::new() }),
         ("sent", format.number(out.sent)),
         ("held_back", count(&["deferred", "suppressed"])),
         ("held_out", count(&["held_out"])),
@@ -275,6 +285,7 @@ fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
         ("credited", if out.orders > 0 { format.money(out.credited) } else { UNKNOWN.to_owned() }),
     ]
     .into_iter()
+    .filter(|(_, value)| !value.is_empty())
     .map(|(key, value)| Figure {
         name: format.text(&format!("rule_figure.{key}"), &[]),
         definition: format.text(&format!("rule_figure.{key}_is"), &[]),
