@@ -24,6 +24,7 @@ pub mod privacy; //    what a person may ask: everything, or to be forgotten
 pub mod situation; //  what is known of one customer when something is decided
 pub mod outbox; //     planned messages: claimed, judged again at the door, handed over, settled
 pub mod planner; //    due candidates in, decisions out
+pub mod backtest; //   what a rule would have done, under a virtual clock
 pub mod schedule; //   ticks that wake the runs
 pub mod reports; //    read-only queries for pages and the API
 pub mod http; //       the API, the console, and the pages for recipients

@@ -1,7 +1,7 @@
 //! `homing apply`: puts a `shop.toml` in force, and says what changed.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -23,7 +23,8 @@ pub struct Apply {
 
 pub fn run(command: &Apply, config: &Config, store: &str, clock: Clock) -> Result<(), CliError> {
     check_store_key(store)?;
-    let document = read(command, config)?;
+    let document = read(&command.file, config)
+        .map_err(|e| e.hint("nothing was applied; mend the file and apply it again"))?;
     for warning in rules::check(&document) {
         eprintln!("warning: {warning}");
     }
@@ -39,24 +40,23 @@ pub fn run(command: &Apply, config: &Config, store: &str, clock: Clock) -> Resul
     Ok(())
 }
 
-fn read(command: &Apply, config: &Config) -> Result<ShopDocument, CliError> {
-    let file = command.file.display().to_string();
+/// A `shop.toml`: read strictly, with the line of every mistake.
+pub fn read(path: &Path, config: &Config) -> Result<ShopDocument, CliError> {
+    let file = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than a document may have is enough for the reader to refuse it.
-    std::fs::File::open(&command.file)
+    std::fs::File::open(path)
         .and_then(|open| open.take(ShopDocument::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(|e| CliError::usage_text(format!("{file} cannot be read: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
         CliError::usage_text(format!("{file}:{line}: not UTF-8 text"))
-            .hint("save the file as UTF-8 and apply it again")
+            .hint("save the file as UTF-8")
     })?;
     let templates = mail::Composer::load(config.templates.as_deref())?;
     let known: Vec<String> = templates.names().map(str::to_owned).collect();
-    ShopDocument::parse(&file, &text, &known).map_err(|e| {
-        CliError::usage(e).hint("nothing was applied; mend the file and apply it again")
-    })
+    ShopDocument::parse(&file, &text, &known).map_err(CliError::usage)
 }
 
 /// A store's key stands in commands and file names.

@@ -136,7 +136,7 @@ pub fn run() -> ExitCode {
             }
             Command::Rules(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
-                rules::run(&command, &db, &store, Clock::System)
+                rules::run(&command, &config, &db, &store, Clock::System)
             }
             Command::Customer(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -1,10 +1,13 @@
-//! `homing rules`: what is in force, and the way out of a pause.
+//! `homing rules`: what is in force, what a rule would have done, and the way out of a pause.
+
+mod backtest;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::CliError;
 use super::table::Table;
+use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::primitives::Clock;
 use crate::rules::{self, RuleStatus, StoredRule};
@@ -19,6 +22,8 @@ pub enum RulesCommand {
     },
     /// Lift a rule's pause: it is live again, for what falls due from now on.
     Resume { key: String },
+    /// What a rule would have done over the last months, decided by the engine that plans and sends. Writes nothing.
+    Backtest(backtest::BacktestArgs),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -27,8 +32,15 @@ pub enum Format {
     Json,
 }
 
-pub fn run(command: &RulesCommand, db: &Db, store: &Store, clock: Clock) -> Result<(), CliError> {
+pub fn run(
+    command: &RulesCommand,
+    config: &Config,
+    db: &Db,
+    store: &Store,
+    clock: Clock,
+) -> Result<(), CliError> {
     match command {
+        RulesCommand::Backtest(args) => backtest::run(args, config, db, store, clock),
         RulesCommand::List { format } => list(db, store, *format),
         RulesCommand::Resume { key } => resume(db, store, key, clock),
     }

@@ -56,6 +56,38 @@ impl Row {
     }
 }
 
+/// A fact as it is stored: reading what it says costs more than loading it, and can be shared among cores.
+pub struct Unread(Row);
+
+impl Unread {
+    pub fn customer(&self) -> CustomerId {
+        self.0.customer_id
+    }
+
+    /// # Errors
+    /// What it says is in no form that is known.
+    pub fn read(self) -> QueryResult<Fact> {
+        self.0.into_fact()
+    }
+}
+
+/// The store's facts about the customers from `first` to `last`, by id, that occurred until then; of each customer in
+/// the order they came in.
+pub fn unread_between(
+    conn: &mut Conn,
+    store: StoreId,
+    first: CustomerId,
+    last: CustomerId,
+    until: Timestamp,
+) -> QueryResult<Vec<Unread>> {
+    let rows = Row::query()
+        .filter(facts::customer_id.between(first, last))
+        .filter(facts::store_id.eq(store).and(facts::occurred_at.le(until)))
+        .order((facts::customer_id, facts::id))
+        .get_results(conn)?;
+    Ok(rows.into_iter().map(Unread).collect())
+}
+
 /// Claims the keys; returns those that were free. Within one call a key is claimed once.
 pub fn claim_keys(
     conn: &mut Conn,

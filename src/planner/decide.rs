@@ -294,9 +294,8 @@ fn ask(
     if situation.standing.suppressed {
         return refused(Outcome::Suppressed, Reason::Suppressed);
     }
-    let audience = rule.rule.audience.as_ref();
     if (entry.waiting.is_none() && !within_limits(rule, situation))
-        || audience.is_some_and(|audience| !audience.holds(&situation.subject, pass.now))
+        || !is_in_audience(rule, situation, pass.now)
     {
         return refused(Outcome::NotEligible, Reason::Audience);
     }
@@ -316,6 +315,15 @@ fn ask(
         return refused(Outcome::HeldOut, Reason::Holdout);
     }
     Answer::Wants
+}
+
+/// Whether the rule is for this customer at all, whatever stands in the way.
+pub fn is_meant_for(rule: &StoredRule, situation: &Situation, now: Timestamp) -> bool {
+    within_limits(rule, situation) && is_in_audience(rule, situation, now)
+}
+
+fn is_in_audience(rule: &StoredRule, situation: &Situation, now: Timestamp) -> bool {
+    rule.rule.audience.as_ref().is_none_or(|audience| audience.holds(&situation.subject, now))
 }
 
 /// What the refusal was made on.

@@ -6,7 +6,7 @@ use super::difference::{Change, difference};
 use super::{ShopDocument, store};
 use crate::db::Conn;
 use crate::primitives::Timestamp;
-use crate::stores;
+use crate::stores::{self, Store};
 
 /// What applying a document changed, or would change.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,25 @@ pub fn preview(conn: &mut Conn, key: &str, document: &ShopDocument) -> QueryResu
         current.timezone != document.store.timezone || current.currency != document.store.currency;
     let needs_rebuild = counts_otherwise && stores::store::has_facts(conn, current.id)?;
     Ok(Applied { changes, needs_rebuild })
+}
+
+impl ShopDocument {
+    /// The store as it would be with these settings.
+    pub fn on(&self, store: &Store) -> Store {
+        let details = self.store.clone();
+        Store {
+            name: details.name,
+            timezone: details.timezone,
+            currency: details.currency,
+            locale: details.locale,
+            mail_from: Some(details.from.to_string()),
+            reply_to: details.reply_to.map(|address| address.to_string()),
+            postal_address: Some(details.postal_address),
+            sending: self.sending.clone(),
+            scoring: self.scoring.clone(),
+            ..store.clone()
+        }
+    }
 }
 
 /// The store's settings and rules as a document; `None` until settings are applied.

@@ -374,7 +374,7 @@ pub(super) fn keep_measure(conn: &mut Conn, store: StoreId, measure: &Measure) -
 }
 
 /// What the last live run learnt, and by what measure it scored. `None` before the first, or after one of an older form.
-pub(super) fn newest_learning(
+pub fn newest_learning(
     conn: &mut Conn,
     store: StoreId,
 ) -> QueryResult<Option<(Learning, Measure)>> {

@@ -1,5 +1,7 @@
 //! Loads situations: a fixed number of queries, however many customers.
 
+pub mod folded;
+
 use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
@@ -238,6 +240,15 @@ fn moments(
 ) -> Moments {
     // A document changed by hand costs its floors, not the pass.
     let state: State = serde_json::from_str(&rollup.state).unwrap_or_default();
+    moments_of(rollup, &state, score, orders)
+}
+
+fn moments_of(
+    rollup: &RollupRow,
+    state: &State,
+    score: Option<&ScoreRow>,
+    orders: &HashMap<(CustomerId, Timestamp), (String, Timestamp)>,
+) -> Moments {
     let order = |at: Option<Timestamp>, floor| {
         let at = at?;
         let known = orders.get(&(rollup.customer_id, at));

@@ -4,6 +4,7 @@ mod support;
 
 mod house;
 mod api;
+mod backtest;
 mod console;
 mod journal;
 mod mail;

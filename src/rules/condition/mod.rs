@@ -154,6 +154,16 @@ impl Field {
         }
     }
 
+    /// Whether it comes of scoring, and changes with the days.
+    pub fn is_of_scores(self) -> bool {
+        matches!(self, Self::Segment | Self::R | Self::F | Self::M) || self.is_forecast()
+    }
+
+    /// Whether it is foretold by what the store has learnt.
+    pub fn is_forecast(self) -> bool {
+        matches!(self, Self::PAlive | Self::ExpectedOrders90d | Self::ValueAtRisk)
+    }
+
     /// The comparisons that make sense for it.
     pub fn ops(self) -> &'static [Op] {
         use Op::{Contains, Eq, Gt, Gte, In, IsSet, Lt, Lte, Ne, NotIn};

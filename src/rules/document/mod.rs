@@ -80,34 +80,64 @@ impl ShopDocument {
     /// # Errors
     /// Every mistake with its line, the wrong value, and what may stand there instead.
     pub fn parse(file: &str, text: &str, templates: &[String]) -> Result<Self, DocumentErrors> {
-        let errors = |problems: Problems| DocumentErrors {
-            file: file.to_owned(),
-            problems: in_lines(text, problems),
-        };
-        let mut problems = Problems::default();
-        if text.len() > Self::MAX_BYTES {
-            let most = Self::MAX_BYTES;
-            problems.add(0, format!("the file is larger than {most} bytes: is it the right one?"));
-            return Err(errors(problems));
-        }
-        let (table, mistakes) = DeTable::parse_recoverable(text);
-        if !mistakes.is_empty() {
-            // What cannot be read as TOML would be misread as missing settings: say only what is sure.
-            for mistake in mistakes {
-                let at = mistake.span().map_or(0, |span| span.start);
-                problems.add(at, format!("not valid TOML: {}", mistake.message()));
+        parse_with(file, text, |root, problems| read_document(root, templates, problems))
+    }
+
+    /// Reads rules alone, as they stand in a document: for one that is not saved yet.
+    ///
+    /// # Errors
+    /// As [`ShopDocument::parse`].
+    pub fn parse_rules(
+        file: &str,
+        text: &str,
+        templates: &[String],
+    ) -> Result<Vec<Rule>, DocumentErrors> {
+        parse_with(file, text, |root, problems| {
+            let fields = Fields::open(root, "the text", &["rule"], &[], problems)?;
+            match fields.require("rule", problems)? {
+                Node { value: Value::List(nodes), .. } => {
+                    rule::read_rules(nodes, templates, problems)
+                }
+                node => {
+                    problems.add(node.at, "a rule begins with [[rule]], in two pairs of brackets");
+                    None
+                }
             }
-            // Within a line, what follows the first mistake is mostly its consequence.
-            let mut errors = errors(problems);
-            errors.problems.dedup_by_key(|problem| problem.line);
-            return Err(errors);
+        })
+    }
+}
+
+fn parse_with<T>(
+    file: &str,
+    text: &str,
+    read: impl FnOnce(&Node, &mut Problems) -> Option<T>,
+) -> Result<T, DocumentErrors> {
+    let errors = |problems: Problems| DocumentErrors {
+        file: file.to_owned(),
+        problems: in_lines(text, problems),
+    };
+    let mut problems = Problems::default();
+    if text.len() > ShopDocument::MAX_BYTES {
+        let most = ShopDocument::MAX_BYTES;
+        problems.add(0, format!("the file is larger than {most} bytes: is it the right one?"));
+        return Err(errors(problems));
+    }
+    let (table, mistakes) = DeTable::parse_recoverable(text);
+    if !mistakes.is_empty() {
+        // What cannot be read as TOML would be misread as missing settings: say only what is sure.
+        for mistake in mistakes {
+            let at = mistake.span().map_or(0, |span| span.start);
+            problems.add(at, format!("not valid TOML: {}", mistake.message()));
         }
-        let root = Node::from_toml(&table);
-        let document = read_document(&root, templates, &mut problems);
-        match document {
-            Some(document) if problems.0.is_empty() => Ok(document),
-            _ => Err(errors(problems)),
-        }
+        // Within a line, what follows the first mistake is mostly its consequence.
+        let mut errors = errors(problems);
+        errors.problems.dedup_by_key(|problem| problem.line);
+        return Err(errors);
+    }
+    let root = Node::from_toml(&table);
+    match read(&root, &mut problems) {
+        Some(document) if problems.0.is_empty() => Ok(document),
+        _ => Err(errors(problems)),
     }
 }
 

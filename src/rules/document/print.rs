@@ -39,7 +39,13 @@ impl ShopDocument {
         section(&mut text, "[store]", &details(&self.store), false);
         section(&mut text, "\n[sending]", &sending(&self.sending), true);
         section(&mut text, "\n[scoring]", &scoring(&self.scoring), true);
-        for rule in &self.rules {
+        text + &Self::print_rules(&self.rules)
+    }
+
+    /// Rules alone, as [`ShopDocument::parse_rules`] reads them back.
+    pub fn print_rules(rules: &[Rule]) -> String {
+        let mut text = String::new();
+        for rule in rules {
             let mut lines = rule_lines(rule);
             // The audience is the last of a rule's lines.
             if let (Some(audience), Some(line)) = (&rule.audience, lines.last_mut()) {

@@ -1,0 +1,20 @@
+//! Backtest: what a rule would have done, decided by the engine that plans and sends, under a virtual clock.
+//!
+//! The rule counts as live from the window's first midnight; enrolments and messages that are stored are nothing to
+//! it. The other live rules compete. [`known`], [`life`], [`post`], [`scores`] and [`sum`] are pure; [`run`] reads the
+//! journal and shares the customers among the cores. It writes nothing.
+
+mod contest;
+pub mod known;
+pub mod life;
+mod post;
+pub mod run;
+pub mod scores;
+mod store;
+mod sum;
+mod window;
+
+pub use contest::Contest;
+pub use run::{BacktestError, Progress, run};
+pub use sum::{PerDay, Report, Sample};
+pub use window::{Window, WindowError};

@@ -1,0 +1,60 @@
+//! SQL of a backtest: who there is, and what is stored of them. Reads only.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use crate::db::Conn;
+use crate::db::schema::{assignments, customers, suppressions};
+use crate::primitives::{CustomerId, StoreId, Timestamp};
+use crate::situation::Arm;
+
+/// The next `limit` customers after `after`, by id, with the shop's own id for each; without those who are
+/// somebody else by now, or forgotten.
+pub fn people_after(
+    conn: &mut Conn,
+    store: StoreId,
+    after: CustomerId,
+    limit: i64,
+) -> QueryResult<Vec<(CustomerId, Option<String>)>> {
+    customers::table
+        .filter(customers::store_id.eq(store).and(customers::id.gt(after)))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
+        .order(customers::id)
+        .limit(limit)
+        .select((customers::id, customers::external_id))
+        .load(conn)
+}
+
+pub fn count_people(conn: &mut Conn, store: StoreId) -> QueryResult<i64> {
+    let people = customers::table
+        .filter(customers::store_id.eq(store))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()));
+    diesel::QueryDsl::count(people).get_result(conn)
+}
+
+/// Experiments drawn for the customers of an id range.
+pub fn arms_between(
+    conn: &mut Conn,
+    from: CustomerId,
+    to: CustomerId,
+) -> QueryResult<HashMap<CustomerId, Vec<(String, Arm)>>> {
+    let drawn: Vec<(CustomerId, String, Arm)> = assignments::table
+        .filter(assignments::customer_id.between(from, to))
+        .select((assignments::customer_id, assignments::experiment, assignments::arm))
+        .load(conn)?;
+    let mut arms: HashMap<CustomerId, Vec<(String, Arm)>> = HashMap::new();
+    for (customer, experiment, arm) in drawn {
+        arms.entry(customer).or_default().push((experiment, arm));
+    }
+    Ok(arms)
+}
+
+/// Addresses never to be written to, and since when.
+pub fn suppressions(conn: &mut Conn, store: StoreId) -> QueryResult<HashMap<String, Timestamp>> {
+    let all: Vec<(String, Timestamp)> = suppressions::table
+        .filter(suppressions::store_id.eq(store))
+        .select((suppressions::email_key, suppressions::created_at))
+        .load(conn)?;
+    Ok(all.into_iter().collect())
+}

@@ -1,0 +1,239 @@
+//! The backtest against the real thing: a log fed live, in order of time, is decided as the backtest decides it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicBool;
+
+use homing::backtest::life::{self, History, World};
+use homing::backtest::{self, Contest, Progress, Report, Window};
+use homing::db::DbError;
+use homing::identity::Identifiers;
+use homing::journal::fold::Frame;
+use homing::journal::{self, NewFact};
+use homing::ledger;
+use homing::planner::Positions;
+use homing::primitives::{CustomerId, Delay, Timestamp};
+use homing::{rules, scoring};
+
+use crate::on_both_backends;
+use crate::support::shop::*;
+
+const HOUR: Delay = Delay::hours(1);
+
+fn hours(n: i64) -> Delay {
+    Delay::hours(n)
+}
+
+/// Chance that is the same every time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// What some people did within ten days, on the hour, by the hour.
+fn log(from: Timestamp) -> BTreeMap<Timestamp, Vec<NewFact>> {
+    let mut chance = Chance(7);
+    let mut log: BTreeMap<Timestamp, Vec<NewFact>> = BTreeMap::new();
+    for n in 0..14 {
+        let who = format!("c{n}");
+        let mut tell = |fact: NewFact| log.entry(fact.occurred_at).or_default().push(fact);
+        let mut at = from.plus(hours(1 + chance.below(20) as i64));
+        if chance.below(5) > 0 {
+            tell(consents(&who, at, chance.below(8) > 0));
+        }
+        // Some are seen in a browser first, and sign in later.
+        let browser = format!("b{n}");
+        let mut is_known = chance.below(3) > 0;
+        for k in 0..8 {
+            at = at.plus(hours(1 + chance.below(36) as i64));
+            let mut fact = match chance.below(10) {
+                0..=4 => views(&who, at, "longjing"),
+                5..=6 => puts_in_basket(&who, at, "longjing"),
+                7 => consents(&who, at, chance.below(2) > 0),
+                _ => orders(&who, at, &format!("{who}-{k}")),
+            };
+            if chance.below(4) == 0 {
+                fact.identifiers.anonymous_id = Some(browser.clone());
+                is_known = true;
+            } else if !is_known {
+                fact = views(&who, at, "biluochun");
+                fact.identifiers =
+                    Identifiers { anonymous_id: Some(browser.clone()), ..Identifiers::default() };
+            }
+            tell(fact);
+        }
+        // Everybody is somebody in the end.
+        let mut signs_in = views(&who, at.plus(HOUR), "longjing");
+        signs_in.identifiers.anonymous_id = Some(browser);
+        tell(signs_in);
+    }
+    log
+}
+
+type Line = (Timestamp, String, Option<i32>, String, Option<String>);
+
+fn settings() -> String {
+    let browse = "kind = \"visited_without_buying\", after = \"2h\", useful_for = \"24h\"";
+    let back = "kind = \"win_back\", after = \"3d\", useful_for = \"24h\"";
+    let stay = "kind = \"segment_entered\", segment = \"promising\", after = \"5h\"";
+    let frequent = "audience = { all = [ { field = \"visits_count\", op = \"gt\", value = 1 } ] }";
+    "[sending]\nrate = \"1000/s\"\nholdout = 0.1\n".to_owned()
+        + &rule("browse", browse, "at_most_every = \"2d\"\nholdout = 0.2")
+        + &step("20h")
+        + &rule(
+            "cart",
+            "kind = \"cart_abandoned\", after = \"3h\"",
+            "stop_on = [\"order\", \"visit\"]",
+        )
+        + &step("1d")
+        + &rule("thanks", "kind = \"order\", after = \"6h\"", "class = \"service\"")
+        + &rule("back", back, frequent)
+        + &rule("stay", stay, "priority = 70")
+}
+
+/// Feeds the log as it happens, with a pass after every hour, and returns the ledgers.
+async fn live(shop: &Shop<'_>, from: Timestamp, to: Timestamp) -> BTreeMap<CustomerId, Vec<Line>> {
+    let db = &shop.test.db;
+    let (mut log, mut positions, mut now) = (log(from), Positions::default(), from);
+    while now < to {
+        if now.day_in(&shop.store().timezone) != now.minus(HOUR).day_in(&shop.store().timezone) {
+            scoring::score_store(db, &shop.store(), now).unwrap();
+        }
+        if let Some(facts) = log.remove(&now) {
+            shop.tell_at(now, facts);
+            let before = now.minus(Delay::seconds(1));
+            scoring::rescore_changed(db, &shop.store(), before, now, now).unwrap();
+        }
+        // The first looks at the whole window, the second at what changed.
+        shop.plan_from(now, Some(&mut positions));
+        shop.plan_from(now, Some(&mut positions));
+        shop.send(now).await;
+        // What was of use until this hour is not just after it; and each step's time hangs on the one before.
+        for moment in 1..=3 {
+            let after = Timestamp(now.0 + moment);
+            shop.plan_from(after, Some(&mut positions));
+            shop.send(after).await;
+        }
+        now = now.plus(HOUR);
+    }
+    let mut ledgers = BTreeMap::new();
+    for n in 0..14 {
+        let customer = shop.customer(&format!("c{n}"));
+        let read = |conn: &mut _| {
+            ledger::store::of_customer(conn, customer, None, 500).map_err(DbError::from)
+        };
+        let lines = db.read_here(read).unwrap().into_iter().map(|d| {
+            (d.at, d.rule, d.step, d.outcome.to_string(), d.reason.map(|r| r.to_string()))
+        });
+        let mut lines: Vec<Line> = lines.collect();
+        lines.sort();
+        ledgers.insert(customer, lines);
+    }
+    ledgers
+}
+
+fn contest(shop: &Shop, key: &str) -> Contest {
+    let read = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+        let rule = rules::store::find_by_key(conn, shop.store().id, key)?.expect("the rule");
+        Ok((rule.rule, rules::store::live(conn, shop.store().id)?))
+    };
+    let (rule, live) = shop.test.db.read_here(read).unwrap();
+    Contest::new(shop.store(), rule, live)
+}
+
+fn backtested(shop: &Shop, key: &str, from: &str, to: &str) -> Report {
+    let window = Window { from: from.parse().unwrap(), to: to.parse().unwrap() };
+    let progress = Progress { seen: &|_, _| {}, cancelled: &AtomicBool::new(false) };
+    let secret = shop.test.secret();
+    backtest::run(&shop.test.db, &secret, &contest(shop, key), window, &progress).unwrap()
+}
+
+/// What a replay of what is stored decides, customer by customer.
+fn replayed(shop: &Shop, from: Timestamp, to: Timestamp) -> BTreeMap<CustomerId, Vec<Line>> {
+    let (contest, store) = (contest(shop, "browse"), shop.store());
+    let frame = Frame { zone: store.timezone.clone(), currency: store.currency.clone() };
+    let (secret, nobody, rules) = (shop.test.secret(), HashMap::new(), contest.rules_from(from));
+    let customers: Vec<CustomerId> = (0..14).map(|n| shop.customer(&format!("c{n}"))).collect();
+    let facts = shop
+        .test
+        .db
+        .read_here(|conn| journal::store::of_customers(conn, &customers).map_err(DbError::from));
+    let facts = facts.unwrap();
+    let histories: Vec<History> = facts
+        .chunk_by(|a, b| a.customer == b.customer)
+        .map(|facts| {
+            let customer = facts[0].customer;
+            let n = customers.iter().position(|id| *id == customer).unwrap();
+            let (external_id, arms) = (Some(format!("c{n}")), Vec::new());
+            History { customer, external_id, facts: facts.to_vec(), arms }
+        })
+        .collect();
+    let mut world = World {
+        store: &store,
+        frame: &frame,
+        rules: &rules,
+        tested: contest.tested(),
+        secret: &secret,
+        suppressions: &nobody,
+        scores: None,
+        from,
+        to,
+    };
+    let asked = backtest::scores::Asked::by(&rules);
+    let courses: Vec<_> = histories.iter().map(|h| life::course(&world, h.clone())).collect();
+    let (first, last) = (from.day_number(&frame.zone), to.day_number(&frame.zone));
+    let scores =
+        backtest::scores::Scores::learn(frame.zone.clone(), first, last, &courses, None, asked);
+    world.scores = Some(&scores);
+    let lives = histories.into_iter().map(|history| {
+        let customer = history.customer;
+        let events = life::replay(&world, history).events.into_iter();
+        let mut lines: Vec<Line> = events
+            .map(|e| {
+                let reason = e.reason.map(|reason| reason.to_string());
+                (e.at, rules[e.rule].rule.key.clone(), e.step, e.outcome.to_string(), reason)
+            })
+            .collect();
+        lines.sort();
+        (customer, lines)
+    });
+    lives.collect()
+}
+
+on_both_backends! {
+    async fn what_is_decided_live_is_what_the_backtest_decides(test: TestDb) {
+        let shop = Shop::open(&test, &settings());
+        // Midnight in Shanghai.
+        let from: Timestamp = "2026-06-01T16:00:00Z".parse().unwrap();
+        let to = from.plus(Delay::days(11));
+        let live = live(&shop, from, to).await;
+        let replayed = replayed(&shop, from, to);
+        for (customer, lines) in &live {
+            let theirs = &replayed[customer];
+            let text = |lines: &[Line]| lines.iter().map(|l| format!("{l:?}\n")).collect::<String>();
+            assert_eq!(text(lines), text(theirs), "live, and replayed, of customer {customer}");
+        }
+        let told: Vec<&Line> = live.values().flatten().collect();
+        for outcome in ["enrolled", "sent", "deferred", "suppressed", "held_out", "stopped", "not_eligible"] {
+            assert!(told.iter().any(|line| line.3 == outcome), "the log holds no {outcome}");
+        }
+        for rule in ["browse", "cart", "thanks", "back", "stay"] {
+            assert!(told.iter().any(|line| line.1 == rule), "the log holds nothing of {rule}");
+        }
+
+        // And the report adds up what was decided.
+        let report = backtested(&shop, "browse", "2026-06-02", "2026-06-13");
+        let count = |outcome: &str| {
+            told.iter().filter(|line| line.1 == "browse" && line.3 == outcome).count() as u64
+        };
+        assert_eq!(report.would_send, count("sent"));
+        assert_eq!(report.held_out, count("held_out"));
+        assert_eq!(report.per_day.iter().map(|day| day.sends).sum::<u64>(), report.would_send);
+        assert_eq!(report.per_day.iter().map(|day| day.entered).sum::<u64>(), report.entered);
+        assert_eq!(report.per_day.len(), 11);
+    }
+}
