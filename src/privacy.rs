@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::customers::{self, Profile};
 use crate::db::schema::{
-    assignments, customers as customers_table, decisions, enrolments, facts, historic_scores,
-    identities, identity_links, messages, order_keys, scores, segment_history,
+    assignments, at_risk_stays, customers as customers_table, decisions, enrolments, facts,
+    historic_scores, identities, identity_links, messages, order_keys, repurchases, scores,
+    segment_history,
 };
 use crate::db::{Conn, Db, DbError, lock_store};
 use crate::identity::{self, Identity};
@@ -230,6 +231,10 @@ fn forget_plans(conn: &mut Conn, customer: CustomerId) -> QueryResult<()> {
     diesel::delete(assignments::table.filter(assignments::customer_id.eq(customer)))
         .execute(conn)?;
     diesel::delete(scores::table.filter(scores::customer_id.eq(customer))).execute(conn)?;
+    diesel::delete(repurchases::table.filter(repurchases::customer_id.eq(customer)))
+        .execute(conn)?;
+    diesel::delete(at_risk_stays::table.filter(at_risk_stays::customer_id.eq(customer)))
+        .execute(conn)?;
     diesel::delete(historic_scores::table.filter(historic_scores::customer_id.eq(customer)))
         .execute(conn)?;
     diesel::delete(segment_history::table.filter(segment_history::customer_id.eq(customer)))

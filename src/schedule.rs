@@ -16,6 +16,7 @@ use crate::db::{Db, DbError};
 use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::planner::{self, Positions};
 use crate::primitives::{Delay, StoreId, Timestamp};
+use crate::rules;
 use crate::scoring;
 use crate::stores::{self, Store};
 
@@ -225,7 +226,11 @@ fn score_if_due(
             Ok(ran_at.map_or(until, |ran_at| ran_at.minus(SETTLED_AFTER)))
         })?,
     };
-    scoring::rescore_changed(db, store, since, until, now)?;
+    if scoring::rescore_changed(db, store, since, until, now)? > 0 {
+        let live =
+            db.read_here(|conn| rules::store::running(conn, store.id).map_err(DbError::from))?;
+        planner::stays::follow_changed(db, store, &live, since, until, now)?;
+    }
     Ok(Scored::Changed { until })
 }
 

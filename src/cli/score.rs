@@ -6,9 +6,11 @@ use clap::Args;
 
 use super::CliError;
 use super::table::Table;
-use crate::db::Db;
+use crate::db::{Db, DbError};
+use crate::planner;
 use crate::primitives::{Clock, Timestamp};
 use crate::reports::calibration::{self, Calibration};
+use crate::rules;
 use crate::scoring;
 use crate::scoring::predict::Choice;
 use crate::scoring::predict::baselines::Baseline;
@@ -31,6 +33,9 @@ pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(),
         None => now,
         Some(raw) => parse_as_of(raw, store)?,
     };
+    // A rule that went live a moment ago sees who is at risk already, before this scoring finds more of them.
+    let live = db.read_here(|conn| rules::store::running(conn, store.id).map_err(DbError::from))?;
+    planner::stays::follow(db, store, &live)?;
     let began = Instant::now();
     let report = scoring::score_as_of(db, store, as_of, now)?;
     let summary = &report.run.summary;
@@ -48,9 +53,8 @@ pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(),
         began.elapsed().as_secs_f64()
     );
     if args.report {
-        let kept = db.read_here(|conn| {
-            calibration::calibration(conn, store.id).map_err(crate::db::DbError::from)
-        })?;
+        let kept =
+            db.read_here(|conn| calibration::calibration(conn, store.id).map_err(DbError::from))?;
         if let Some(kept) = kept {
             print_report(&kept);
         }

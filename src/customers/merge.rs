@@ -13,9 +13,11 @@ use crate::primitives::CustomerId;
 /// assignments to one experiment, the older (design: invariant 11). Scores are made anew.
 pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<()> {
     // SQLite numbers parameters as they first appear, so each statement names $1 before $2.
-    const DROPS: [&str; 4] = [
+    const DROPS: [&str; 6] = [
         "DELETE FROM scores WHERE customer_id = $1 AND customer_id <> $2",
         "DELETE FROM segment_history WHERE customer_id = $1 AND customer_id <> $2",
+        "DELETE FROM at_risk_stays WHERE customer_id = $1 AND customer_id <> $2",
+        "DELETE FROM repurchases WHERE customer_id = $1 AND customer_id <> $2",
         // What a rule only would have done gives way to what one of the two really is in.
         "DELETE FROM enrolments WHERE shadow AND customer_id <> $1 AND customer_id = $2 AND EXISTS (SELECT 1 \
          FROM enrolments AS theirs WHERE theirs.customer_id = $1 AND NOT theirs.shadow \

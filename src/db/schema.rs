@@ -431,6 +431,47 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    at_risk_stays (customer_id, rule_id) {
+        customer_id -> BigInt,
+        rule_id -> BigInt,
+        since -> BigInt,
+        left_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    at_risk_watches (rule_id) {
+        rule_id -> BigInt,
+        live_since -> BigInt,
+        run -> BigInt,
+    }
+}
+
+diesel::table! {
+    rhythms (store_id) {
+        store_id -> BigInt,
+        as_of -> BigInt,
+        told_until -> BigInt,
+        document -> Text,
+    }
+}
+
+diesel::table! {
+    repurchases (customer_id, product_id) {
+        customer_id -> BigInt,
+        product_id -> Text,
+        store_id -> BigInt,
+        ordered_at -> BigInt,
+        bought_at -> BigInt,
+        gap_days -> Double,
+        expected_from -> BigInt,
+        expected_at -> BigInt,
+        expected_until -> BigInt,
+        probability -> Double,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     stores,
     api_keys,
@@ -458,5 +499,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     enrolments,
     decisions,
     messages,
-    suppressions
+    suppressions,
+    at_risk_stays,
+    at_risk_watches,
+    rhythms,
+    repurchases
 );

@@ -12,14 +12,18 @@ use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
 use crate::links::UnsubscribeToken;
 use crate::mail::message_id_for;
 use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, StoreWords};
-use crate::primitives::{Currency, CustomerId, Money, StoreId, Timestamp};
+use crate::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
 use crate::products::{self, Product, ProductRef};
 use crate::rules::{self, Rule, TriggerKind};
+use crate::scoring::rhythm;
 use crate::secret::Secret;
 use crate::stores::{Sender, Store};
 
 /// More are no longer telling.
 const PRODUCTS: usize = 4;
+
+/// What runs out within this is spoken of together: one parcel, one mail.
+const SOON: Delay = Delay::days(7);
 
 /// All that the composer needs for one message.
 #[derive(Debug)]
@@ -66,7 +70,7 @@ pub fn gather(
         .get_result(conn)
         .optional()?
         .ok_or(WordingError::NoCustomer)?;
-    let about = about(conn, &rule, message)?;
+    let about = about(conn, &rule, message, now)?;
     let products = describe(conn, store, &about)?;
     let token =
         UnsubscribeToken { store: store.id, customer: message.customer_id, message: message.id };
@@ -101,7 +105,12 @@ pub fn gather(
 }
 
 /// What the trigger was about: the basket, what was viewed, what was bought.
-fn about(conn: &mut Conn, rule: &Rule, message: &Message) -> QueryResult<Vec<ProductRef>> {
+fn about(
+    conn: &mut Conn,
+    rule: &Rule,
+    message: &Message,
+    now: Timestamp,
+) -> QueryResult<Vec<ProductRef>> {
     let customer = message.customer_id;
     let enrolment: Option<(Timestamp, Timestamp, Option<String>)> = enrolments::table
         .filter(enrolments::customer_id.eq(customer))
@@ -121,6 +130,10 @@ fn about(conn: &mut Conn, rule: &Rule, message: &Message) -> QueryResult<Vec<Pro
             in_basket(&state.baskets, from, until)
         }
         TriggerKind::VisitedWithoutBuying { .. } => viewed(&state, from),
+        TriggerKind::RepurchaseDue { after: None } => {
+            let due = running_out(conn, customer, from, now)?;
+            if due.is_empty() { bought(conn, customer, order_id)? } else { due }
+        }
         _ => {
             let bought = bought(conn, customer, order_id)?;
             if bought.is_empty() { viewed(&state, Timestamp::MIN) } else { bought }
@@ -154,6 +167,26 @@ fn viewed(state: &State, since: Timestamp) -> Vec<ProductRef> {
     };
     let of_visit: Vec<ProductRef> = seen(since).collect();
     if of_visit.is_empty() { seen(Timestamp::MIN).collect() } else { of_visit }
+}
+
+/// What they buy again and that runs out about now, soonest first; where nothing does, what is next to.
+fn running_out(
+    conn: &mut Conn,
+    customer: CustomerId,
+    ordered_at: Timestamp,
+    now: Timestamp,
+) -> QueryResult<Vec<ProductRef>> {
+    let mut expected = rhythm::store::expected(conn, &[customer])?;
+    expected.retain(|product| product.ordered_at == ordered_at);
+    let soon = now.plus(SOON);
+    let due = expected.iter().filter(|product| product.expected_at <= soon).count();
+    expected.truncate(due.max(1));
+    let product = |one: rhythm::store::Expected| ProductRef {
+        id: one.product_id,
+        name: one.name,
+        ..ProductRef::default()
+    };
+    Ok(expected.into_iter().map(product).collect())
 }
 
 /// The lines of that order, or of the last one that counts.

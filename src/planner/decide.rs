@@ -5,7 +5,7 @@
 use super::episode::{Episode, Silence, is_of_visit_or_basket};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{consents, ended_by};
-use crate::primitives::{CustomerId, Delay, EnrolmentId, Timestamp};
+use crate::primitives::{CustomerId, Delay, EnrolmentId, Money, Timestamp};
 use crate::rules::{Class, RuleStatus, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation::{Arm, Situation};
@@ -248,8 +248,44 @@ fn due_entry(
         stops_after: episode.stops_after,
         due_at,
         useful_until: due_at.plus(rule.rule.trigger.useful_for),
-        facts: Facts::new().with("moment", episode.moment).with("due_at", due_at),
+        facts: occasion(
+            pass,
+            rule,
+            situation,
+            &episode,
+            Facts::new().with("moment", episode.moment).with("due_at", due_at),
+        ),
     })
+}
+
+/// What the estimates said that the rule went by; they will have changed when somebody asks.
+fn occasion(
+    pass: &Pass,
+    rule: &StoredRule,
+    situation: &Situation,
+    episode: &Episode,
+    facts: Facts,
+) -> Facts {
+    match rule.rule.trigger.kind {
+        TriggerKind::AtRisk { .. } => {
+            let subject = &situation.subject;
+            let money = |minor| Money::new(minor, pass.store.currency.clone());
+            facts
+                .with_known("p_alive", subject.p_alive.map(|p| (p * 1e4).round() / 1e4))
+                .with_known("value_at_risk", subject.value_at_risk.map(money))
+                .with_known("segment", subject.segment.as_ref())
+        }
+        TriggerKind::RepurchaseDue { after: None } => {
+            let mut products = situation.moments.repurchases.iter();
+            match products.find(|product| Some(product.expected_at) == episode.falls_due) {
+                Some(product) => facts
+                    .with("product", product.name.as_ref().unwrap_or(&product.product_id))
+                    .with("product_id", &product.product_id),
+                None => facts,
+            }
+        }
+        _ => facts,
+    }
 }
 
 fn waited(index: usize, row: &Enrolment) -> Entry {

@@ -20,7 +20,7 @@ pub struct Episode {
     /// An order placed later than this ends the enrolment.
     pub stops_after: Timestamp,
     /// When it falls due, where that is not the moment plus the rule's delay.
-    falls_due: Option<Timestamp>,
+    pub(super) falls_due: Option<Timestamp>,
     /// Late news causes no late mail: what falls due before this is left alone.
     floor: Option<Timestamp>,
 }
@@ -100,7 +100,7 @@ impl Episode {
                 Self::of_order(&moments.last_order)?
             }
             TriggerKind::RepurchaseDue { after: None } => {
-                let expected = moments.next_order_expected_at.ok_or(Silence::NothingHappened)?;
+                let expected = expected(rule, moments).ok_or(Silence::NothingHappened)?;
                 Self { falls_due: Some(expected), ..Self::of_order(&moments.last_order)? }
             }
             TriggerKind::WinBack { until, .. } => {
@@ -111,17 +111,26 @@ impl Episode {
                 episode
             }
             TriggerKind::SegmentEntered { segment, .. } => match &moments.segment {
-                Some((current, since)) if current == segment => Self {
-                    start: *since,
-                    moment: *since,
-                    order_id: None,
-                    stops_after: *since,
-                    falls_due: None,
-                    floor: None,
-                },
+                Some((current, since)) if current == segment => Self::stay(*since),
                 _ => return Err(Silence::NothingHappened),
             },
+            TriggerKind::AtRisk { .. } => {
+                let stay = moments.at_risk.iter().find(|(id, _)| *id == rule.id);
+                Self::stay(stay.ok_or(Silence::NothingHappened)?.1)
+            }
         })
+    }
+
+    /// In a segment, or beyond a line: an order placed since ends it.
+    fn stay(since: Timestamp) -> Self {
+        Self {
+            start: since,
+            moment: since,
+            order_id: None,
+            stops_after: since,
+            falls_due: None,
+            floor: None,
+        }
     }
 
     /// Of a visit or a basket: any order placed from its beginning on closes it.
@@ -172,6 +181,16 @@ impl Episode {
             _ => enrolment.touches(self.start, self.moment),
         }
     }
+}
+
+/// When a customer is expected to buy again: the first of the products that they buy again, else anything. What was
+/// expected before the rule went live is left alone, and the next product has its turn.
+fn expected(rule: &StoredRule, moments: &Moments) -> Option<Timestamp> {
+    let live_since = rule.live_since.unwrap_or(Timestamp::MAX);
+    let from = rule.rule.include_past.map_or(live_since, |past| live_since.minus(past));
+    let mut products = moments.repurchases.iter().map(|product| product.expected_at);
+    let first = products.clone().next();
+    products.find(|at| *at > from).or(first).or(moments.next_order_expected_at)
 }
 
 /// How far back what fell due is still looked at: an outage shorter than that loses nothing.

@@ -6,6 +6,7 @@
 pub mod decide;
 pub mod episode;
 pub mod run;
+pub mod stays;
 pub mod steps;
 mod store;
 pub mod why;

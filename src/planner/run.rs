@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::decide::{Pass, plan};
+use super::stays;
 use super::store::{self, Reach};
 use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants};
@@ -61,11 +62,9 @@ pub fn pass(
     let since = position.as_deref().and_then(|position| position.since(at.machine));
     let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
 
-    let (live, due) = db.read_here(|conn| -> Result<_, DbError> {
-        let live = rules::store::running(conn, store.id)?;
-        let due = find(conn, store, &live, at, since, &known)?;
-        Ok((live, due))
-    })?;
+    let live = db.read_here(|conn| rules::store::running(conn, store.id).map_err(DbError::from))?;
+    stays::follow(db, store, &live)?;
+    let due = db.read_here(|conn| find(conn, store, &live, at, since, &known))?;
     release(db, store, &live, at, &known)?;
 
     let customers: Vec<CustomerId> = due.into_iter().collect();

@@ -48,8 +48,12 @@ pub fn due(
 ) -> QueryResult<Vec<CustomerId>> {
     let trigger = &rule.rule.trigger;
     let live_since = rule.live_since.unwrap_or(now);
-    let live_since = rule.rule.include_past.map_or(live_since, |past| live_since.minus(past));
-    let mut after = now.minus(window(rule)).max(live_since);
+    let window_from = now.minus(window(rule));
+    // What is asked for from before counts as due when the rule went live, however long before that it was.
+    let mut after = match rule.rule.include_past {
+        Some(past) if live_since > window_from => live_since.minus(past),
+        _ => window_from.max(live_since),
+    };
     if let Reach::DueSince(since) = reach {
         after = after.max(since);
     }
@@ -60,6 +64,9 @@ pub fn due(
     }
     if let TriggerKind::RepurchaseDue { after: None } = &trigger.kind {
         return due_by_rhythm(conn, rule, after, until);
+    }
+    if let TriggerKind::AtRisk { .. } = &trigger.kind {
+        return due_by_stay(conn, rule, after, until);
     }
     let (moment, start, more) = match &trigger.kind {
         TriggerKind::VisitedWithoutBuying { .. } => (
@@ -122,21 +129,55 @@ fn due_in_segment(
     Ok(found.into_iter().map(|id| id.customer_id).collect())
 }
 
-/// By the day that scoring expects the next order on; one that an order has overtaken is asked again under lock.
+/// By the day that scoring expects a product to be bought again on, and of who buys none again, the next order; one that
+/// an order has overtaken is asked again under lock.
 fn due_by_rhythm(
     conn: &mut Conn,
     rule: &StoredRule,
     after: Timestamp,
     until: Timestamp,
 ) -> QueryResult<Vec<CustomerId>> {
+    let not_enrolled = |customer: &str, ordered_at: &str| {
+        format!(
+            "NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = {customer} AND e.rule_id = {} \
+             AND e.episode <= {ordered_at} AND e.episode_until >= {ordered_at})",
+            rule.id
+        )
+    };
+    let sql = format!(
+        "SELECT q.customer_id FROM repurchases q WHERE q.store_id = $1 AND q.expected_at > $2 AND q.expected_at <= $3 AND {} \
+         UNION SELECT s.customer_id FROM scores s WHERE s.store_id = $4 \
+         AND s.next_order_expected_at > $5 AND s.next_order_expected_at <= $6 AND {} \
+         AND NOT EXISTS (SELECT 1 FROM repurchases q WHERE q.customer_id = s.customer_id AND q.ordered_at = s.last_order_at)",
+        not_enrolled("q.customer_id", "q.ordered_at"),
+        not_enrolled("s.customer_id", "s.last_order_at"),
+    );
+    let found: Vec<Id> = diesel::sql_query(sql)
+        .bind::<BigInt, _>(rule.store)
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(until)
+        .bind::<BigInt, _>(rule.store)
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(until)
+        .load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
+}
+
+/// By the day on which they came to be beyond the rule's line.
+fn due_by_stay(
+    conn: &mut Conn,
+    rule: &StoredRule,
+    after: Timestamp,
+    until: Timestamp,
+) -> QueryResult<Vec<CustomerId>> {
     let found: Vec<Id> = diesel::sql_query(format!(
-        "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 \
-         AND s.next_order_expected_at > $2 AND s.next_order_expected_at <= $3 \
-         AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $4 \
-         AND e.episode <= s.last_order_at AND e.episode_until >= s.last_order_at{})",
+        "SELECT y.customer_id FROM at_risk_stays y WHERE y.rule_id = $1 AND y.left_at IS NULL \
+         AND y.since > $2 AND y.since <= $3 \
+         AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = y.customer_id AND e.rule_id = $4 \
+         AND e.episode <= y.since AND e.episode_until >= y.since{})",
         known(rule)
     ))
-    .bind::<BigInt, _>(rule.store)
+    .bind::<BigInt, _>(rule.id)
     .bind::<BigInt, _>(after)
     .bind::<BigInt, _>(until)
     .bind::<BigInt, _>(rule.id)

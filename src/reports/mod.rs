@@ -9,6 +9,7 @@ pub mod customer;
 pub mod customers;
 pub mod messages;
 pub mod outbox;
+pub mod rhythm;
 pub mod rules;
 pub mod timeline;
 pub mod today;

@@ -200,7 +200,8 @@ pub fn falling_due(
         | TriggerKind::RepurchaseDue { after: Some(_) }
         | TriggerKind::WinBack { .. } => "last_order_at",
         TriggerKind::RepurchaseDue { after: None } => "next_order_expected_at",
-        TriggerKind::SegmentEntered { .. } => return Ok(None),
+        // Who crosses a line when is for the next scorings to tell.
+        TriggerKind::SegmentEntered { .. } | TriggerKind::AtRisk { .. } => return Ok(None),
     };
     let table = if column == "next_order_expected_at" { "scores" } else { "rollups" };
     let from = now.minus(trigger.after());

@@ -114,6 +114,7 @@ fn audience_of_nobody(rule: &Rule) -> Vec<String> {
             | TriggerKind::Order { .. }
             | TriggerKind::RepurchaseDue { .. }
             | TriggerKind::WinBack { .. }
+            | TriggerKind::AtRisk { .. }
     );
     if of_buyers && audience.wants_no_orders() {
         warnings.push(format!(

@@ -95,6 +95,14 @@ pub enum TriggerKind {
         segment: String,
         after: Delay,
     },
+    /// Beyond a line: P(alive) below the rule's own, or else on the at-risk list; and of these, who has more at risk
+    /// than `value_above`, in major units of the store's currency.
+    AtRisk {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        p_alive_below: Option<f64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value_above: Option<f64>,
+    },
 }
 
 impl TriggerKind {
@@ -108,6 +116,7 @@ impl TriggerKind {
             Self::RepurchaseDue { .. } => "repurchase_due",
             Self::WinBack { .. } => "win_back",
             Self::SegmentEntered { .. } => "segment_entered",
+            Self::AtRisk { .. } => "at_risk",
         }
     }
 
@@ -122,6 +131,8 @@ impl TriggerKind {
             | Self::WinBack { after, .. }
             | Self::SegmentEntered { after, .. } => *after,
             Self::RepurchaseDue { after } => after.unwrap_or(Delay::ZERO),
+            // Each scoring is a day after the last: that is delay enough.
+            Self::AtRisk { .. } => Delay::ZERO,
         }
     }
 
@@ -133,7 +144,7 @@ impl TriggerKind {
             Self::VisitedWithoutBuying { .. } => Rung::Browse,
             Self::FirstOrder { .. } | Self::Order { .. } => Rung::AfterOrder,
             Self::RepurchaseDue { .. } => Rung::Repurchase,
-            Self::SegmentEntered { .. } => Rung::AtRisk,
+            Self::SegmentEntered { .. } | Self::AtRisk { .. } => Rung::AtRisk,
             Self::WinBack { .. } => Rung::WinBack,
         }
     }

@@ -86,7 +86,7 @@ pub fn any_condition() -> impl Strategy<Value = Condition> {
 }
 
 fn any_trigger() -> impl Strategy<Value = Trigger> {
-    let kind = (0..8u8, any_delay(), option::of(any_delay()), any_of(&SEGMENTS), 0..9u32, 0..9u32)
+    let kind = (0..9u8, any_delay(), option::of(any_delay()), any_of(&SEGMENTS), 0..9u32, 0..9u32)
         .prop_map(|(kind, after, more, segment, min_visits, min_product_views)| match kind {
             0 => TriggerKind::VisitedWithoutBuying { after, min_visits, min_product_views },
             1 => TriggerKind::CartAbandoned { after },
@@ -98,7 +98,11 @@ fn any_trigger() -> impl Strategy<Value = Trigger> {
                 after,
                 until: more.map(|more| Delay::seconds(after.as_seconds() + more.as_seconds())),
             },
-            _ => TriggerKind::SegmentEntered { segment: segment.to_owned(), after },
+            7 => TriggerKind::SegmentEntered { segment: segment.to_owned(), after },
+            _ => TriggerKind::AtRisk {
+                p_alive_below: (min_visits > 0).then(|| f64::from(min_visits) / 10.0),
+                value_above: (min_product_views > 0).then(|| f64::from(min_product_views) * 12.5),
+            },
         });
     (kind, any_delay()).prop_map(|(kind, useful_for)| Trigger { kind, useful_for })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::forecast::{Forecast, Forecaster};
+use super::predict::history::scatter;
 use super::rfm::{Rfm, Scale, Segment};
 use super::visitor::{Intent, VisitorSegment};
 use super::{Kind, gap};
@@ -79,6 +80,26 @@ impl Person {
             _ => return None,
         };
         Some(Self { id, history })
+    }
+}
+
+impl Person {
+    /// A lot drawn by the history alone: whoever's is low is a fair part of the people, and the same people whatever ids
+    /// they got. Two with the same history draw the same.
+    pub fn lot(&self) -> u64 {
+        let drawn_by = match &self.history {
+            History::Buyer(buyer) => [
+                buyer.first_order_day as u64,
+                buyer.last_order_at.0 as u64,
+                buyer.order_days as u64,
+                buyer.spent as u64,
+                buyer.log_gap_sum.to_bits(),
+            ],
+            History::Visitor(visitor) => {
+                [u64::MAX, visitor.last_seen_at.0 as u64, visitor.visits as u64, 0, 0]
+            }
+        };
+        drawn_by.into_iter().fold(0, |lot, value| scatter(lot ^ value))
     }
 }
 

@@ -13,7 +13,7 @@ use super::predict::{Day, Known, OrderLog, Purchase};
 use super::prospect::{self, Prospects};
 use super::store::{self, Run, StoredForecast, StoredScore, Table, ToWrite};
 use super::visitor::Depth;
-use super::{Kind, Summary};
+use super::{Kind, Summary, rhythm};
 use crate::customers::VisitDepth;
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
@@ -40,7 +40,7 @@ const LEARN_EVERY: Day = 7;
 /// Days of the past, a horizon apart, that visitors are looked at on.
 const ORIGINS: Day = 6;
 /// Customers that [`rescore_changed`] takes at once.
-const CHANGED: i64 = 2_000;
+pub(super) const CHANGED: i64 = 2_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
@@ -180,6 +180,7 @@ fn score_live(
         };
         kept.map_err(ScoreError::from)
     })?;
+    rhythm::run::follow(db, store, &people, as_of, calibration.is_some(), now)?;
     while db.write_here(|conn| {
         store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)
     })? {}
@@ -524,7 +525,7 @@ pub fn rescore_changed(
     now: Timestamp,
 ) -> Result<u64, ScoreError> {
     let mut place = Some((since, CustomerId(i64::MAX)));
-    let (mut known, mut rows) = (None, 0);
+    let (mut known, mut rhythm, mut rows) = (None, None, 0);
     while let Some(from) = place {
         let (ids, next) = db.read_here(|conn| -> Result<_, ScoreError> {
             Ok(store::changed_after(conn, store.id, from, until, CHANGED)?)
@@ -541,6 +542,12 @@ pub fn rescore_changed(
         }
         let Some((run, (learning, measure))) = &known else { break };
         rows += rescore(db, store, &ids, run.as_of, learning, measure, now)?;
+        if rhythm.is_none() {
+            rhythm = Some(rhythm::run::known(db, store)?);
+        }
+        if let Some(Some(rhythm)) = &rhythm {
+            rhythm::run::refresh(db, store, rhythm, &ids)?;
+        }
     }
     Ok(rows)
 }

@@ -8,7 +8,7 @@ pub mod store;
 
 pub use crate::customers::ConsentState;
 use crate::ledger::Enrolment;
-use crate::primitives::{CustomerId, EmailAddress, Timestamp, Zone};
+use crate::primitives::{CustomerId, EmailAddress, RuleId, Timestamp, Zone};
 use crate::rules::condition::Subject;
 use crate::text_enum;
 
@@ -64,6 +64,10 @@ pub struct Moments {
     pub next_order_expected_at: Option<Timestamp>,
     /// Segment, and since when.
     pub segment: Option<(String, Timestamp)>,
+    /// The products that they are expected to buy again, soonest first; none until that is known of the last order.
+    pub repurchases: Vec<RepurchaseMoment>,
+    /// Beyond the lines of which `at_risk` rules, and since when.
+    pub at_risk: Vec<(RuleId, Timestamp)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +84,13 @@ pub struct BasketMoment {
     /// The last change of the cart, or the last word of its checkout.
     pub at: Timestamp,
     pub floor: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepurchaseMoment {
+    pub product_id: String,
+    pub name: Option<String>,
+    pub expected_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -7,14 +7,18 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 
 use super::{
-    Arm, BasketMoment, ConsentState, Moments, OrderMoment, Situation, Standing, VisitMoment,
+    Arm, BasketMoment, ConsentState, Moments, OrderMoment, RepurchaseMoment, Situation, Standing,
+    VisitMoment,
 };
 use crate::customers::State;
 use crate::db::Conn;
-use crate::db::schema::{assignments, customers, orders, rollups, scores, suppressions};
+use crate::db::schema::{
+    assignments, at_risk_stays, customers, orders, rollups, scores, suppressions,
+};
 use crate::ledger::{self, Enrolment};
-use crate::primitives::{CustomerId, EmailAddress, StoreId, Timestamp};
+use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp};
 use crate::rules::condition::Subject;
+use crate::scoring::rhythm;
 use crate::stores::Store;
 
 /// A batch that stays far below SQLite's 32,766 parameters and keeps a transaction short.
@@ -145,6 +149,20 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
         arms.entry(customer).or_default().push((experiment, arm));
     }
 
+    let mut stays: HashMap<CustomerId, Vec<(RuleId, Timestamp)>> = HashMap::new();
+    let open: Vec<(CustomerId, RuleId, Timestamp)> = at_risk_stays::table
+        .filter(at_risk_stays::customer_id.eq_any(ids).and(at_risk_stays::left_at.is_null()))
+        .select((at_risk_stays::customer_id, at_risk_stays::rule_id, at_risk_stays::since))
+        .load(conn)?;
+    for (customer, rule, since) in open {
+        stays.entry(customer).or_default().push((rule, since));
+    }
+
+    let mut again: HashMap<CustomerId, Vec<rhythm::store::Expected>> = HashMap::new();
+    for row in rhythm::store::expected(conn, &with_orders)? {
+        again.entry(row.customer_id).or_default().push(row);
+    }
+
     let situations = ids.iter().filter_map(|id| {
         let person = people.remove(id)?;
         let rollup = rollups.remove(id);
@@ -154,9 +172,25 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
             customer: *id,
             identity: identity(&person),
             standing: standing(&person, is_suppressed, store),
-            moments: rollup
-                .as_ref()
-                .map_or_else(Moments::default, |rollup| moments(rollup, score.as_ref(), &orders)),
+            moments: Moments {
+                at_risk: stays.remove(id).unwrap_or_default(),
+                repurchases: again
+                    .remove(id)
+                    .into_iter()
+                    .flatten()
+                    .filter(|row| {
+                        rollup.as_ref().and_then(|r| r.last_order_at) == Some(row.ordered_at)
+                    })
+                    .map(|row| RepurchaseMoment {
+                        product_id: row.product_id,
+                        name: row.name,
+                        expected_at: row.expected_at,
+                    })
+                    .collect(),
+                ..rollup.as_ref().map_or_else(Moments::default, |rollup| {
+                    moments(rollup, score.as_ref(), &orders)
+                })
+            },
             subject: subject(&person, rollup.as_ref(), score.as_ref(), store),
             enrolments: enrolments.remove(id).unwrap_or_default(),
             arms: arms.remove(id).unwrap_or_default(),
@@ -299,6 +333,7 @@ fn moments_of(
             .filter(|score| score.last_order_at == rollup.last_order_at)
             .and_then(|score| score.next_order_expected_at),
         segment: score.map(|score| (score.segment.clone(), score.segment_since)),
+        ..Moments::default()
     }
 }
 

@@ -39,6 +39,66 @@ fn rows(shop: &Shop) -> (i64, i64, i64) {
     shop.test.db.read_here(count).unwrap()
 }
 
+/// What a scoring says of somebody.
+struct Estimate {
+    who: String,
+    p: f64,
+    value: i64,
+    at_risk_since: Option<Timestamp>,
+}
+
+/// A finished scoring in which these rows changed.
+fn scored(shop: &Shop, run: i64, as_of: Timestamp, said: &[Estimate]) {
+    use schema::{scores, scoring_runs, segment_history};
+    let known: Vec<_> = said.iter().map(|one| (shop.customer(&one.who), one)).collect();
+    let write = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+        for (customer, one) in &known {
+            let last_order_at: Option<Option<i64>> = schema::rollups::table
+                .find(customer)
+                .select(schema::rollups::last_order_at)
+                .first(conn)
+                .optional()?;
+            let long_ago = shop.test.now.minus(Delay::days(100)).0;
+            diesel::delete(scores::table.find(customer)).execute(conn)?;
+            diesel::insert_into(scores::table)
+                .values((
+                    (
+                        scores::customer_id.eq(customer),
+                        scores::store_id.eq(1_i64),
+                        scores::kind.eq("buyer"),
+                    ),
+                    (scores::r.eq(2_i16), scores::f.eq(4_i16), scores::m.eq(4_i16)),
+                    (scores::segment.eq("at_risk"), scores::segment_since.eq(as_of.0)),
+                    (scores::frequency.eq(4), scores::spent.eq(1_i64), scores::orders_count.eq(4)),
+                    (scores::p_alive.eq(one.p), scores::value_at_risk.eq(one.value)),
+                    scores::last_order_at.eq(last_order_at.flatten().unwrap_or(long_ago)),
+                    scores::at_risk_since.eq(one.at_risk_since.map(|at| at.0)),
+                    scores::risk_rank.eq(one.at_risk_since.map(|_| 1.0)),
+                ))
+                .execute(conn)?;
+            diesel::insert_into(segment_history::table)
+                .values((
+                    segment_history::customer_id.eq(customer),
+                    segment_history::since.eq(as_of.0),
+                    segment_history::segment.eq("at_risk"),
+                ))
+                .execute(conn)?;
+        }
+        diesel::insert_into(scoring_runs::table)
+            .values((
+                scoring_runs::store_id.eq(1_i64),
+                scoring_runs::id.eq(run + 1),
+                (scoring_runs::as_of.eq(as_of.0), scoring_runs::ran_at.eq(as_of.0)),
+                (scoring_runs::historic.eq(false), scoring_runs::finished.eq(true)),
+                (scoring_runs::buyers.eq(0_i64), scoring_runs::visitors.eq(0_i64)),
+                scoring_runs::summary.eq("{}"),
+            ))
+            .execute(conn)?;
+        Ok(())
+    };
+    shop.test.db.write_here(write).expect("scores are written");
+}
+
 on_both_backends! {
     async fn a_visit_is_planned_when_due_and_only_once(test: TestDb) {
         let settings = rule("browse", BROWSE, "") + &step("3d");
@@ -62,11 +122,11 @@ on_both_backends! {
         // Forty others teach the store's rhythm; Ann and Ben ordered every twenty days until a week ago.
         let mut facts = vec![consents("ann", day(200), true), consents("ben", day(200), true)];
         for n in 0..40 {
-            let others = (0..12).map(|k| orders(&format!("c{n}"), day(9 + n % 9 + k * (16 + n % 9)), &format!("c{n}-{k}")));
+            let others = (0..12).map(|k| of(orders(&format!("c{n}"), day(9 + n % 9 + k * (16 + n % 9)), &format!("c{n}-{k}")), &[]));
             facts.extend(others);
         }
         for who in ["ann", "ben"] {
-            facts.extend((0..12).map(|k| orders(who, day(7 + k * 20), &format!("{who}-{k}"))));
+            facts.extend((0..12).map(|k| of(orders(who, day(7 + k * 20), &format!("{who}-{k}")), &[])));
         }
         shop.tell_at(test.now, facts);
         scoring::score_store(&test.db, &shop.store(), test.now).unwrap();
@@ -80,7 +140,7 @@ on_both_backends! {
         assert_eq!(expected("ben"), due);
 
         let back = due.minus(hours(2));
-        shop.tell_at(back, vec![orders("ben", back, "ben-again")]);
+        shop.tell_at(back, vec![of(orders("ben", back, "ben-again"), &[])]);
         let rescored = scoring::rescore_changed(&test.db, &shop.store(), test.now, back, back).unwrap();
         assert_eq!(rescored, 1);
         assert!(expected("ben") > due);
@@ -92,6 +152,63 @@ on_both_backends! {
         assert_eq!(shop.ledger("ben"), Vec::<String>::new());
         shop.plan(due.plus(hours(1)));
         assert_eq!(shop.ledger("ann").len(), 1, "once for one order");
+    }
+
+    async fn a_product_that_runs_out_is_what_a_learned_repurchase_is_about(test: TestDb) {
+        let rule = rule("refill", "kind = \"repurchase_due\"", "").replace("browse-reminder", "repurchase-nudge");
+        let shop = Shop::open(&test, &(NO_GUARDRAILS.to_owned() + &rule));
+        let day = |n: i64| test.now.minus(Delay::days(n));
+        let mut facts = vec![consents("ann", day(400), true), consents("ben", day(400), true)];
+        // Coffee runs out in three weeks, two bags in six; a kettle is bought once.
+        for n in 0..40 {
+            let (who, mut ago) = (format!("c{n}"), 390 - n);
+            facts.push(of(orders(&who, day(ago), &format!("{who}-kettle")), &[("kettle", 1.0)]));
+            for k in 0.. {
+                let bags = 1 + (n + k) % 2;
+                facts.push(of(orders(&who, day(ago), &format!("{who}-{k}")), &[("coffee", bags as f64)]));
+                ago -= bags * (19 + (n + 3 * k) % 5);
+                if ago < 1 {
+                    break;
+                }
+            }
+        }
+        for (who, bags) in [("ann", 1.0), ("ben", 2.0)] {
+            facts.push(of(orders(who, day(47), &format!("{who}-1")), &[("coffee", 1.0)]));
+            facts.push(of(orders(who, day(26), &format!("{who}-2")), &[("coffee", 1.0)]));
+            facts.push(of(orders(who, day(5), &format!("{who}-3")), &[("kettle", 1.0), ("coffee", bags)]));
+        }
+        shop.tell_at(test.now, facts);
+        scoring::score_store(&test.db, &shop.store(), test.now).unwrap();
+        let expected = |who: &str| {
+            test.db.read_here(|conn| scoring::rhythm::store::expected(conn, &[shop.customer(who)])
+                .map_err(DbError::from)).unwrap()
+        };
+        let [coffee] = &expected("ann")[..] else { panic!("{:?}", expected("ann")) };
+        assert_eq!((coffee.product_id.as_str(), coffee.bought_at), ("coffee", day(5)));
+        let days = |at: Timestamp| at.days_since(day(5));
+        assert!((18.0..26.0).contains(&days(coffee.expected_at)), "{coffee:?}");
+        let two_bags = expected("ben")[0].expected_at;
+        assert!(days(two_bags) > 1.5 * days(coffee.expected_at), "{two_bags}");
+
+        let due = coffee.expected_at;
+        shop.plan(due.minus(hours(1)));
+        assert_eq!(shop.ledger("ann"), [""; 0]);
+        shop.tick(due).await;
+        assert_eq!(shop.ledger("ann"), ["refill enrolled", "refill 1 sent"]);
+        assert_eq!(shop.ledger("ben"), [""; 0]);
+        let mail = &shop.memory.accepted()[0];
+        let text = String::from_utf8_lossy(&mail.bytes).into_owned();
+        assert!(text.contains("Tea coffee") && !text.contains("Tea kettle"), "{text}");
+        let told = test.db.read_here(|conn| homing::ledger::store::of_customer(conn, shop.customer("ann"), None, 9)
+            .map_err(DbError::from)).unwrap();
+        assert_eq!(told[1].facts["product"], "Tea coffee");
+
+        // An order is told anew alone, from what was learnt.
+        let back = due.plus(hours(2));
+        shop.tell_at(back, vec![of(orders("ben", back, "ben-4"), &[("coffee", 1.0)])]);
+        scoring::rescore_changed(&test.db, &shop.store(), test.now, back, back).unwrap();
+        assert_eq!(expected("ben")[0].bought_at, back);
+        assert!(expected("ben")[0].expected_at > back.plus(Delay::days(14)));
     }
 
     async fn two_planners_at_once_make_one_enrolment(test: TestDb) {
@@ -277,6 +394,73 @@ on_both_backends! {
         assert_eq!(shop.plan(noon.plus(hours(23))).considered, 0);
         assert_eq!(shop.plan(noon.plus(hours(24))).enrolled, 1);
         assert_eq!(shop.plan(noon.plus(hours(25))).considered, 0);
+    }
+
+    async fn at_risk_counts_from_the_day_the_rule_s_line_was_crossed(test: TestDb) {
+        let line = "kind = \"at_risk\", p_alive_below = 0.4, value_above = 100";
+        let shop = Shop::open(&test, &rule("risk", line, ""));
+        let day = |n: i64| test.now.plus(Delay::days(n));
+        for who in ["ann", "bob", "cay"] {
+            shop.tell(vec![consents(who, day(-200), true)]);
+        }
+        let said = |who: &str, p, value| Estimate { who: who.to_owned(), p, value, at_risk_since: None };
+        let scored = |n, all: &[Estimate]| scored(&shop, n, day(n), all);
+
+        scored(0, &[said("ann", 0.8, 200_00), said("bob", 0.3, 200_00), said("cay", 0.3, 50_00)]);
+        assert_eq!(shop.plan(day(0)).enrolled, 0, "whom the first scoring finds there did not get there today");
+        scored(10, &[said("ann", 0.35, 200_00)]);
+        assert_eq!(shop.plan(day(10)).enrolled, 1);
+        assert_eq!(shop.plan(day(10)), Default::default());
+        scored(11, &[said("ann", 0.45, 200_00)]);
+        shop.plan(day(11));
+        scored(12, &[said("ann", 0.38, 200_00), said("cay", 0.3, 100_01)]);
+        assert_eq!(shop.plan(day(12)).enrolled, 1, "a value rose; a chance that trembles is no news");
+        assert_eq!(shop.ledger("ann"), ["risk enrolled"]);
+        assert_eq!(shop.ledger("cay"), ["risk enrolled"]);
+
+        shop.tell(vec![orders("ann", day(13), "back")]);
+        scored(13, &[said("ann", 0.99, 0)]);
+        shop.plan(day(13));
+        scored(20, &[said("ann", 0.2, 200_00)]);
+        shop.plan(day(20));
+        assert_eq!(shop.ledger("ann"), ["risk enrolled", "risk stopped/bought", "risk enrolled"]);
+        assert_eq!(shop.ledger("bob"), [""; 0]);
+
+        // Fifteen days on the safe side end a stay, without an order too.
+        scored(30, &[said("bob", 0.5, 200_00)]);
+        shop.plan(day(30));
+        scored(45, &[said("bob", 0.3, 200_00)]);
+        shop.plan(day(45));
+        assert_eq!(shop.ledger("bob"), ["risk enrolled"]);
+        let told = test.db.read_here(|conn| homing::ledger::store::of_customer(conn, shop.customer("bob"), None, 9)
+            .map_err(DbError::from)).unwrap();
+        assert_eq!(told[0].facts["p_alive"], 0.3);
+        assert_eq!(told[0].facts["value_at_risk"]["amount"], "200.00");
+    }
+
+    async fn who_was_at_risk_before_the_rule_went_live_is_left_alone_unless_asked_for(test: TestDb) {
+        let listed = "kind = \"at_risk\"";
+        let shop = Shop::open(&test, "");
+        let day = |n: i64| test.now.plus(Delay::days(n));
+        for who in ["ann", "bob"] {
+            shop.tell(vec![consents(who, day(-200), true)]);
+        }
+        let said = |who: &str, since: Option<i64>| Estimate {
+            who: who.to_owned(), p: if since.is_some() { 0.3 } else { 0.9 }, value: 9, at_risk_since: since.map(day),
+        };
+        scored(&shop, 1, day(-40), &[said("ann", None), said("bob", Some(-40))]);
+        scored(&shop, 2, day(-5), &[said("ann", Some(-5))]);
+        shop.apply(&rule("risk", listed, ""), day(0));
+        assert_eq!(shop.plan(day(0)).considered, 0);
+        shop.apply(&rule("risk", listed, "include_past = \"14d\""), day(0));
+        assert_eq!(shop.plan(day(1)).enrolled, 1);
+        assert_eq!((shop.ledger("ann").len(), shop.ledger("bob").len()), (1, 0));
+        // Off and on again: it is the same stay still.
+        let off = rule("risk", listed, "include_past = \"14d\"").replace("\"live\"", "\"paused\"");
+        shop.apply(&off, day(2));
+        shop.apply(&rule("risk", listed, "include_past = \"14d\""), day(3));
+        shop.plan(day(3));
+        assert_eq!(shop.ledger("ann").len(), 1);
     }
 
     async fn the_holdout_gets_nothing_and_stays_out(test: TestDb) {

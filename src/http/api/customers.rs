@@ -20,6 +20,7 @@ use crate::primitives::{CustomerId, EmailAddress, Money, Timestamp};
 use crate::privacy;
 use crate::reports;
 use crate::reports::customers::{Cursor, Row};
+use crate::reports::rhythm;
 use crate::reports::timeline::{self, Entry};
 use crate::scoring::store::shown_estimate;
 use crate::scoring::{self, Kind, Rfm, Segment, VisitorSegment};
@@ -189,6 +190,8 @@ pub struct Customer {
     /// As it stood at the last order; rules count from it.
     next_order_expected_at: Option<Timestamp>,
     next_order_until: Option<Timestamp>,
+    /// Products they are expected to buy again, soonest first.
+    repurchases: Vec<rhythm::Repurchase>,
     /// Newest first.
     segment_history: Vec<Stay>,
 }
@@ -377,6 +380,7 @@ fn load(conn: &mut Conn, store: &Store, id: CustomerId) -> Result<Customer, Prob
         next_order_from: told.next_order_from,
         next_order_expected_at: told.next_order_expected_at,
         next_order_until: told.next_order_until,
+        repurchases: rhythm::repurchases(conn, id, rollup.last_order_at)?,
         segment_history: history
             .into_iter()
             .map(|(since, segment)| Stay { segment, since })

@@ -9,6 +9,7 @@ mod messages;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod products;
 mod reports;
 mod rules;
 mod segments;
@@ -27,10 +28,11 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 15] = [
+const RESOURCES: [Route; 16] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/reports/calibration", GET, |at| at.get(reports::calibration)),
+    ("/products/rhythm", GET, |at| at.get(products::rhythm)),
     ("/customers", GET, |at| at.get(customers::list)),
     ("/customers/{id}", GET, |at| at.get(customers::show)),
     ("/customers/{id}/timeline", GET, |at| at.get(customers::timeline)),

@@ -38,6 +38,14 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, kind, detail)
     }
 
+    /// 404: what is told after a scoring, before the first.
+    pub fn not_scored_yet() -> Self {
+        Self::unknown(
+            "/problems/not-scored-yet",
+            "this store was not scored yet: run `homing score`, or wait for `homing serve` to do it",
+        )
+    }
+
     /// 405, with the methods that would do.
     pub fn wrong_method(allow: &'static str) -> Self {
         let detail = format!("this path knows {allow} alone");

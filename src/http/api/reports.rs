@@ -10,12 +10,7 @@ use crate::reports::calibration::{self, Calibration};
 pub async fn calibration(key: ApiKey, app: Data<App>) -> Result<Json<Calibration>, Problem> {
     read(&app, &key, |conn, store| {
         let report = calibration::calibration(conn, store.id)?;
-        report.map(Json).ok_or_else(|| {
-            Problem::unknown(
-                "/problems/not-scored-yet",
-                "this store was not scored yet: run `homing score`, or wait for `homing serve` to do it",
-            )
-        })
+        report.map(Json).ok_or_else(Problem::not_scored_yet)
     })
     .await
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::format::{Format, UNKNOWN};
 use super::html::Html;
-use crate::primitives::{Delay, Timestamp};
+use crate::primitives::{Delay, Money, Timestamp};
 use crate::reports::at_risk;
 use crate::rules::{Rule, StopOn, TriggerKind};
 use crate::stores::Cap;
@@ -189,6 +189,11 @@ fn fact(format: &Format, value: &Value) -> String {
         Value::Array(items) => {
             items.iter().map(|item| fact(format, item)).collect::<Vec<_>>().join(", ")
         }
+        Value::Object(map) if map.contains_key("currency") && map.contains_key("amount") => {
+            let amount = map["amount"].as_str().unwrap_or_default();
+            Money::parse(amount, &format.currency)
+                .map_or_else(|_| amount.to_owned(), |money| format.money(money.minor))
+        }
         Value::Object(map) => map
             .iter()
             .map(|(name, value)| {
@@ -281,6 +286,19 @@ pub fn moment(format: &Format, kind: &TriggerKind) -> String {
             format.text("moment.segment_entered", &[("segment", &name)])
         }
         TriggerKind::RepurchaseDue { after: None } => format.text("moment.own_rhythm", &[]),
+        TriggerKind::AtRisk { p_alive_below, value_above } => {
+            let line = match p_alive_below {
+                Some(p) => format.text("moment.p_alive_below", &[("p", &share(format, *p))]),
+                None => format.text("moment.at_risk", &[]),
+            };
+            match value_above {
+                Some(value) => {
+                    let value = format.money_in_text(minor(format, *value));
+                    format.text("moment.value_above", &[("line", &line), ("value", &value)])
+                }
+                None => line,
+            }
+        }
         other => format.text(&format!("moment.{}", other.name()), &[]),
     };
     if key == "at" {
@@ -349,11 +367,15 @@ fn operand_text(format: &Format, field: &str, value: &Value) -> String {
         ("segment", Value::String(key)) => known(format, "segment", key),
         ("consent", Value::String(key)) => known(format, "consent", key),
         ("spent" | "average_order_value" | "cart_value" | "value_at_risk", Value::Number(n)) => {
-            let unit = 10_f64.powi(format.currency.decimals() as i32);
-            format.money((n.as_f64().unwrap_or_default() * unit).round() as i64)
+            format.money(minor(format, n.as_f64().unwrap_or_default()))
         }
         (_, other) => fact(format, other),
     }
+}
+
+/// Minor units of an amount that a rule writes in major ones.
+fn minor(format: &Format, major: f64) -> i64 {
+    (major * 10_f64.powi(format.currency.decimals() as i32)).round() as i64
 }
 
 /// Joins phrases as a list in a sentence: "a, b and c".

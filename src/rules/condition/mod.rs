@@ -111,6 +111,9 @@ pub const SEGMENTS: [&str; Segment::ALL.len() + VisitorSegment::ALL.len()] = {
 
 const CONSENTS: [&str; 3] = ["none", "granted", "withdrawn"];
 
+/// No number that a rule can ask for is larger.
+pub const LARGE: f64 = 1e12;
+
 /// Deeper than any audience that a person can still read; and no stack ever grows past it.
 pub const MAX_DEPTH: usize = 16;
 const MAX_LIST: usize = 1_000;
@@ -127,7 +130,6 @@ enum Kind {
 
 impl Field {
     fn kind(self) -> Kind {
-        const LARGE: f64 = 1e12;
         match self {
             Self::OrdersCount
             | Self::OrderDays

@@ -314,10 +314,6 @@ template = "browse-remainder"
     #[test]
     fn what_later_versions_do_is_refused_as_such() {
         for (body, begin) in [
-            (
-                one_rule("{ kind = \"at_risk\", p_alive_below = 0.5 }"),
-                "3: the kind `at_risk` in the trigger of",
-            ),
             (one_rule("{ kind = \"date\", field = \"birthday\" }"), "3: the kind `date`"),
             (one_rule("{ kind = \"schedule\", cron = \"0 9 * * *\" }"), "3: the kind `schedule`"),
             ("[sources.shopify]\nshop = \"x\"\n".into(), "1: `sources` in the document"),
@@ -399,6 +395,11 @@ template = "browse-remainder"
             ("{ kind = \"segment_entered\" }", "has no `segment`"),
             ("{ kind = \"segment_entered\", segment = \"vip\" }", "must be one of: champions"),
             ("{ kind = \"birthday\" }", "unknown kind `birthday`"),
+            ("{ kind = \"at_risk\", p_alive_below = 1.5 }", "a number from 0 to 1, not `1.5`"),
+            ("{ kind = \"at_risk\", p_alive_below = 0 }", "must be more than 0"),
+            ("{ kind = \"at_risk\", value_above = -1 }", "`value_above` in the trigger of"),
+            ("{ kind = \"at_risk\", value_above = \"much\" }", "must be a number from 0 to"),
+            ("{ kind = \"at_risk\", after = \"1h\" }", "unknown key `after`"),
             ("{ after = \"1h\" }", "has no `kind`"),
             ("\"order\"", "must be a table such as"),
         ] {
@@ -411,8 +412,12 @@ template = "browse-remainder"
     #[test]
     fn every_kind_of_trigger_is_read() {
         for (kind, _) in KINDS {
-            let segment = if kind == "segment_entered" { ", segment = \"at_risk\"" } else { "" };
-            let rule = one_rule(&format!("{{ kind = \"{kind}\", after = \"1h\"{segment} }}"));
+            let own = match kind {
+                "segment_entered" => "segment = \"at_risk\", after = \"1h\"",
+                "at_risk" => "p_alive_below = 0.35, value_above = 500",
+                _ => "after = \"1h\"",
+            };
+            let rule = one_rule(&format!("{{ kind = \"{kind}\", {own} }}"));
             let document = parse(&format!("{HEAD}{rule}")).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(document.rules[0].trigger.kind.name(), kind);
         }

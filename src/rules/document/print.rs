@@ -151,11 +151,19 @@ fn trigger(trigger: &Trigger) -> String {
     if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
         pairs.push(("segment", quoted(segment)));
     }
-    if trigger.kind != (TriggerKind::RepurchaseDue { after: None }) {
+    let has_delay = !matches!(
+        trigger.kind,
+        TriggerKind::RepurchaseDue { after: None } | TriggerKind::AtRisk { .. }
+    );
+    if has_delay {
         pairs.push(("after", delay(trigger.kind.after())));
     }
     match &trigger.kind {
         TriggerKind::WinBack { until: Some(until), .. } => pairs.push(("until", delay(*until))),
+        TriggerKind::AtRisk { p_alive_below, value_above } => {
+            pairs.extend(p_alive_below.map(|p| ("p_alive_below", number(p))));
+            pairs.extend(value_above.map(|value| ("value_above", number(value))));
+        }
         TriggerKind::VisitedWithoutBuying { min_visits, min_product_views, .. } => {
             if *min_visits != defaults::MIN_VISITS {
                 pairs.push(("min_visits", min_visits.to_string()));

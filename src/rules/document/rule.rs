@@ -150,7 +150,7 @@ fn read_stop_on(fields: &Fields<'_>, problems: &mut Problems) -> Vec<StopOn> {
 }
 
 /// Which fields each kind of trigger takes, besides `kind` and `useful_for`.
-pub const KINDS: [(&str, &[&str]); 8] = [
+pub const KINDS: [(&str, &[&str]); 9] = [
     ("visited_without_buying", &["after", "min_visits", "min_product_views"]),
     ("cart_abandoned", &["after"]),
     ("checkout_abandoned", &["after"]),
@@ -159,9 +159,10 @@ pub const KINDS: [(&str, &[&str]); 8] = [
     ("repurchase_due", &["after"]),
     ("win_back", &["after", "until"]),
     ("segment_entered", &["segment", "after"]),
+    ("at_risk", &["p_alive_below", "value_above"]),
 ];
 
-const LATER_KINDS: [&str; 3] = ["at_risk", "date", "schedule"];
+const LATER_KINDS: [&str; 2] = ["date", "schedule"];
 
 fn read_trigger(node: &Node, place: &str, problems: &mut Problems) -> Option<Trigger> {
     let names = || KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
@@ -214,8 +215,8 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
     let at_once = matches!(kind, "first_order" | "order" | "segment_entered");
     let after = match fields.get("after") {
         None if at_once => Some(Delay::ZERO),
-        // Without a fixed time it is the customer's own rhythm that tells.
-        None if kind == "repurchase_due" => Some(Delay::ZERO),
+        // Without a fixed time it is the customer's own rhythm that tells; and a line is crossed at some scoring.
+        None if matches!(kind, "repurchase_due" | "at_risk") => Some(Delay::ZERO),
         None => fields.require("after", problems).and(None),
         Some(_) if at_once => fields.parsed("after", problems),
         Some(_) => positive("after", fields, problems),
@@ -268,6 +269,29 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
                 }
             };
             Some(TriggerKind::SegmentEntered { segment, after: after? })
+        }
+        "at_risk" => {
+            let p_alive_below = match fields.get("p_alive_below") {
+                None => None,
+                Some(node) => {
+                    let line = fields.number("p_alive_below", 0.0, 1.0, problems)?;
+                    if line == 0.0 {
+                        fields.refuse(
+                            "p_alive_below",
+                            node,
+                            "more than 0: no chance is below it",
+                            problems,
+                        );
+                        return None;
+                    }
+                    Some(line)
+                }
+            };
+            let value_above = match fields.get("value_above") {
+                None => None,
+                Some(_) => Some(fields.number("value_above", 0.0, condition::LARGE, problems)?),
+            };
+            Some(TriggerKind::AtRisk { p_alive_below, value_above })
         }
         // `KINDS` and this list are one: a test reads every kind.
         _ => None,

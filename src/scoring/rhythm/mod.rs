@@ -1,4 +1,4 @@
-//! When a customer buys a product again: the rhythm of customer and product together. Pure.
+//! When a customer buys a product again: the rhythm of customer and product together. Pure, but for `store` and `run`.
 //!
 //! The days from one purchase of a product to the next are log-normal, and of each purchase it is open whether there
 //! is a next at all. Both, *when* and *whether*, have a part of the product (shrunk to its category, and that to the
@@ -8,12 +8,16 @@
 //! (a cure fraction; Boag 1949, Farewell 1982). A larger quantity lasts longer, by an exponent from 0 (no effect) to 1
 //! (proportional) that is learnt, and is 0 while nothing speaks for it.
 //!
-//! It knows no clock, no database and no customer by name: of people it keeps nothing, a customer's part is formed
-//! from the own purchases when asked.
+//! It knows no clock and no customer by name: of people it keeps nothing, a customer's part is formed from the own
+//! purchases when asked. Only `store` and `run` know a database: they keep what was learnt, and for each customer the few
+//! products that `basket` expects them to buy again.
 
+pub mod basket;
 mod learn;
 mod normal;
 mod pair;
+pub mod run;
+pub mod store;
 
 #[cfg(test)]
 mod tests;
@@ -174,6 +178,23 @@ impl Rhythm {
         (chance(self.again[0]), self.shop.mean.exp())
     }
 
+    /// The usual days between, and P(a next purchase) after the first one, of a product bought often enough to tell.
+    pub fn of_product(&self, product: i64) -> Option<(f64, f64)> {
+        let part = self.products.get(&product)?;
+        Some((part.mean.exp(), chance(self.again[0] + part.again)))
+    }
+
+    /// Forgets all products but the `most` best known: the others go by their category.
+    pub fn keep(&mut self, most: usize) {
+        if self.products.len() <= most {
+            return;
+        }
+        let mut doubts: Vec<f64> = self.products.values().map(|part| part.doubt).collect();
+        doubts.sort_unstable_by(f64::total_cmp);
+        let limit = doubts[most];
+        self.products.retain(|_, part| part.doubt < limit);
+    }
+
     /// By how much a product lasts longer when more of it is bought: 0 not at all, 1 in proportion.
     pub fn lasts(&self, product: i64, category: Option<i64>) -> f64 {
         self.part(product, category).lasts
@@ -246,6 +267,11 @@ impl Customer<'_> {
 impl Forecast {
     fn tail(&self, days: f64) -> f64 {
         normal::tail((days.ln() - self.mean) / self.sd)
+    }
+
+    /// The middle of all gaps from such a purchase on, whatever the silence so far.
+    pub fn usual_gap(&self) -> f64 {
+        self.mean.exp()
     }
 
     /// P(the next purchase comes in the coming `days`).

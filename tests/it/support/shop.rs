@@ -240,6 +240,16 @@ pub fn orders(external_id: &str, at: Timestamp, order_id: &str) -> NewFact {
     fact(external_id, at, Body::OrderStated(stated))
 }
 
+/// The same order with other things in it: product and quantity.
+pub fn of(mut order: NewFact, things: &[(&str, f64)]) -> NewFact {
+    if let Body::OrderStated(stated) = &mut order.body {
+        let line =
+            |(id, quantity): &(&str, f64)| ProductRef { quantity: Some(*quantity), ..named(id) };
+        stated.lines = things.iter().map(line).collect();
+    }
+    order
+}
+
 fn named(id: &str) -> ProductRef {
     ProductRef {
         id: id.to_owned(),

@@ -1,5 +1,6 @@
 //! `/customers/{id}`: one person: rhythm, scores, ledger, timeline, orders, messages, identity, consent.
 
+mod again;
 mod figures;
 mod identity;
 mod ledger;
@@ -28,9 +29,11 @@ use crate::reports::customer::{
     self as report, Counts, Decision, Line, Order, Profile, Score, SegmentStay, Told, Visit,
 };
 use crate::reports::messages::{self, Message};
+use crate::reports::rhythm::Repurchase;
 use crate::reports::rules::RuleName;
 use crate::reports::{self, Shown};
 
+use again::AgainRow;
 use figures::{Figure, ScoreRow};
 use identity::{consent_text, identity, reach};
 pub use ledger::{LedgerRow, ledger_row};
@@ -66,6 +69,7 @@ pub struct CustomerPage {
     pub scored: String,
     pub scores: Vec<ScoreRow>,
     pub scores_note: String,
+    pub again: Vec<AgainRow>,
     pub history: Vec<Pair>,
     pub identity: Vec<Pair>,
     pub consent: Option<Mark>,
@@ -102,6 +106,7 @@ struct Loaded {
     planned: Vec<Message>,
     counts: Counts,
     rules: HashMap<i64, RuleName>,
+    again: Vec<Repurchase>,
 }
 
 enum Found {
@@ -193,6 +198,7 @@ pub async fn page(
                     .collect(),
                 counts: report::counts(conn, &store, id)?,
                 rules: reports::rules::names(conn, &store)?,
+                again: reports::rhythm::repurchases(conn, id, profile.last_order_at)?,
                 profile,
             })))
         })
@@ -287,6 +293,7 @@ fn build(desk: &Desk, id: CustomerId, view: &'static str, loaded: &Loaded) -> Cu
         scored: loaded.scored.map_or(String::new(), |scored| format.when(scored.ran_at)),
         scores: figures::scores(format, loaded),
         scores_note: figures::scores_note(format, loaded),
+        again: again::rows(format, loaded),
         history: loaded
             .stays
             .iter()
@@ -370,6 +377,7 @@ impl Screen for CustomerPage {
             more_timeline: text("/customers/1?view=timeline"),
             planned: vec![PlannedRow::default()],
             scores: vec![ScoreRow::default()],
+            again: vec![again::AgainRow::default()],
             history: vec![Pair::default(), Pair::default()],
             identity: vec![Pair::default()],
             consent: Some(Mark::default()),

@@ -1,0 +1,2 @@
+DROP TABLE at_risk_watches;
+DROP TABLE at_risk_stays;

@@ -1,0 +1,2 @@
+DROP TABLE repurchases;
+DROP TABLE rhythms;
