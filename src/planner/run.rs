@@ -9,6 +9,7 @@ use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants};
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
+use crate::rules::condition::Needs;
 use crate::rules::{self, RuleStatus, StoredRule};
 use crate::secret::Secret;
 use crate::situation;
@@ -98,7 +99,9 @@ fn decide(
     at: Instants,
     customers: &[CustomerId],
 ) -> Result<Tally, DbError> {
-    let situations = situation::store::load(conn, pass.store, customers)?;
+    let asked = pass.rules.iter().flat_map(|rule| rule.rule.conditions());
+    let needs = Needs::of(asked);
+    let situations = situation::store::load_for(conn, pass.store, customers, &needs, pass.now)?;
     let decided: Vec<_> = situations
         .iter()
         .map(|situation| (situation.customer, plan(pass, situation)))

@@ -53,6 +53,13 @@ pub struct Rule {
     pub steps: Vec<Step>,
 }
 
+impl Rule {
+    /// Everything that it asks of a customer.
+    pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.audience.iter()
+    }
+}
+
 /// From what moment, and how long after it; how long after that it is still of use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::condition::{Field, Op, SEGMENTS};
+use super::condition::{Did, Field, Op, SEGMENTS};
 use super::{Class, Condition, Rule, RuleStatus, ShopDocument, Step, StopOn, Trigger, TriggerKind};
 use crate::primitives::Delay;
 use crate::stores::{Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sending};
@@ -44,15 +44,25 @@ fn any_of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strate
 fn any_value(field: Field) -> BoxedStrategy<serde_json::Value> {
     match field {
         Field::R | Field::F | Field::M => (1..=5i64).prop_map(|n| json!(n)).boxed(),
-        Field::PAlive => any_share().prop_map(|n| json!(n)).boxed(),
+        Field::PAlive | Field::POrder30d | Field::POrder90d => {
+            any_share().prop_map(|n| json!(n)).boxed()
+        }
         Field::Segment => any_of(&SEGMENTS).prop_map(|text| json!(text)).boxed(),
         Field::Consent => {
             any_of(&["none", "granted", "withdrawn"]).prop_map(|text| json!(text)).boxed()
         }
-        Field::Country | Field::City | Field::Locale | Field::Timezone | Field::Tags => {
-            any_line().prop_map(|text| json!(text)).boxed()
+        Field::Country
+        | Field::City
+        | Field::Locale
+        | Field::Timezone
+        | Field::Tags
+        | Field::FirstChannel
+        | Field::LastChannel
+        | Field::FirstCampaign
+        | Field::LastCampaign => any_line().prop_map(|text| json!(text)).boxed(),
+        Field::HasEmail | Field::HasPhone | Field::Identified => {
+            any::<bool>().prop_map(|flag| json!(flag)).boxed()
         }
-        Field::HasEmail => any::<bool>().prop_map(|flag| json!(flag)).boxed(),
         _ if field.ops().contains(&Op::In) => (0..1_000i64).prop_map(|n| json!(n)).boxed(),
         _ => (0..1_000_000_000i64).prop_map(|n| json!(n as f64 / 1e3)).boxed(),
     }
@@ -73,8 +83,52 @@ fn any_comparison() -> impl Strategy<Value = serde_json::Value> {
         })
 }
 
+fn any_behaviour() -> impl Strategy<Value = serde_json::Value> {
+    let of = prop_oneof![
+        Just(None),
+        any_line().prop_map(|p| Some(("product", p))),
+        any_line().prop_map(|c| Some(("category", c)))
+    ];
+    let asked = (any_of(Did::ALL), any::<bool>(), of, 1..9u32, option::of(any_delay()));
+    asked.prop_map(|(what, never, of, at_least, within)| {
+        let mut told = json!({ (if never { "never" } else { "did" }): what });
+        if let Some((key, value)) = of.filter(|_| what != Did::Visited) {
+            told[key] = json!(value);
+        }
+        if !never {
+            told["at_least"] = json!(at_least);
+        }
+        if let Some(within) = within {
+            told["within"] = json!(within);
+        }
+        told
+    })
+}
+
+fn any_trait() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        (any_line(), any_of(&["eq", "ne", "contains"]))
+            .prop_map(|(v, op)| json!({ "op": op, "value": v })),
+        ((0..100i64), any_of(&["eq", "ne", "lt", "gte"]))
+            .prop_map(|(n, op)| json!({ "op": op, "value": n })),
+        (vec(any_line(), 1..4), any_of(&["in", "not_in"]))
+            .prop_map(|(v, op)| json!({ "op": op, "value": v })),
+        (any::<bool>(), any_of(&["eq", "ne", "is_set"]))
+            .prop_map(|(v, op)| json!({ "op": op, "value": v })),
+    ]
+    .prop_map(|mut told| {
+        told["trait"] = json!("plan");
+        told
+    })
+}
+
 pub fn any_condition() -> impl Strategy<Value = Condition> {
-    any_comparison()
+    let received = option::of(any_delay()).prop_map(|within| match within {
+        Some(within) => json!({ "received": "win-back", "within": within }),
+        None => json!({ "received": "win-back" }),
+    });
+    let tag = any_line().prop_map(|tag| json!({ "tag": tag }));
+    prop_oneof![6 => any_comparison(), 3 => any_behaviour(), 1 => received, 1 => tag, 1 => any_trait()]
         .prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 vec(inner.clone(), 1..4).prop_map(|all| json!({ "all": all })),

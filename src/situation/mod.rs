@@ -2,6 +2,8 @@
 //!
 //! Knows facts, not rules: planner and outbox judge by it, each for itself.
 
+pub mod audience;
+mod behaviour;
 #[cfg(test)]
 pub mod samples;
 pub mod store;

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
+use super::behaviour;
 use super::{
     Arm, BasketMoment, ConsentState, Moments, OrderMoment, RepurchaseMoment, Situation, Standing,
     VisitMoment,
@@ -17,7 +18,7 @@ use crate::db::schema::{
 };
 use crate::ledger::{self, Enrolment};
 use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp};
-use crate::rules::condition::Subject;
+use crate::rules::condition::{Needs, Subject};
 use crate::scoring::rhythm;
 use crate::stores::Store;
 
@@ -28,14 +29,17 @@ pub const BATCH: usize = 300;
 #[diesel(table_name = customers)]
 struct CustomerRow {
     id: CustomerId,
+    identified: bool,
     external_id: Option<String>,
     email: Option<EmailAddress>,
     email_key: Option<String>,
+    phone: Option<String>,
     locale: Option<String>,
     timezone: Option<String>,
     country: Option<String>,
     city: Option<String>,
     tags: String,
+    traits: String,
     consent: ConsentState,
 }
 
@@ -43,6 +47,7 @@ struct CustomerRow {
 #[diesel(table_name = rollups)]
 struct RollupRow {
     customer_id: CustomerId,
+    first_seen_at: Option<Timestamp>,
     last_seen_at: Option<Timestamp>,
     visits_count: i32,
     page_views: i32,
@@ -61,6 +66,7 @@ struct RollupRow {
     foreign_orders: i32,
     first_order_at: Option<Timestamp>,
     last_order_at: Option<Timestamp>,
+    last_order_value: i64,
     last_placed_at: Option<Timestamp>,
     state: String,
 }
@@ -74,9 +80,16 @@ struct ScoreRow {
     m: i16,
     segment: String,
     segment_since: Timestamp,
+    usual_gap_days: Option<f64>,
     p_alive: Option<f64>,
+    p_order_30d: Option<f64>,
+    p_order_90d: Option<f64>,
+    expected_orders_30d: Option<f64>,
     expected_orders_90d: Option<f64>,
+    expected_orders_365d: Option<f64>,
+    order_value: Option<i64>,
     value_at_risk: Option<i64>,
+    at_risk_since: Option<Timestamp>,
     last_order_at: Option<Timestamp>,
     next_order_expected_at: Option<Timestamp>,
 }
@@ -112,9 +125,22 @@ pub fn lock_free(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<Vec<Custome
 
 /// The situations of `ids`, in their order; whoever was merged into another, or erased, is left out.
 pub fn load(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<Vec<Situation>> {
+    load_for(conn, store, ids, &Needs::default(), Timestamp::MAX)
+}
+
+/// As [`load`], with what some conditions need to know beyond totals: what was done up to `now`.
+pub fn load_for(
+    conn: &mut Conn,
+    store: &Store,
+    ids: &[CustomerId],
+    needs: &Needs,
+    now: Timestamp,
+) -> QueryResult<Vec<Situation>> {
     let mut found = Vec::with_capacity(ids.len());
     for part in ids.chunks(BATCH) {
-        found.extend(load_part(conn, store, part)?);
+        let mut situations = load_part(conn, store, part)?;
+        behaviour::add(conn, store, &mut situations, needs, now)?;
+        found.extend(situations);
     }
     Ok(found)
 }
@@ -349,8 +375,10 @@ fn subject(
         foreign_orders: count(|r| r.foreign_orders),
         order_days: count(|r| r.order_days),
         spent: Some(rollup.map_or(0, |r| r.spent)),
+        last_order_value: rollup.map(|r| r.last_order_value),
         first_order_at: rollup.and_then(|r| r.first_order_at),
         last_order_at: rollup.and_then(|r| r.last_order_at),
+        first_seen_at: rollup.and_then(|r| r.first_seen_at),
         last_seen_at: rollup.and_then(|r| r.last_seen_at),
         visits_count: count(|r| r.visits_count),
         page_views: count(|r| r.page_views),
@@ -359,18 +387,30 @@ fn subject(
         checkouts_count: count(|r| r.checkouts_count),
         cart_value: rollup.and_then(|r| r.cart_value),
         segment: score.map(|s| s.segment.clone()),
+        segment_since: score.map(|s| s.segment_since),
+        at_risk_since: score.and_then(|s| s.at_risk_since),
         r: score.map(|s| i64::from(s.r)),
         f: score.map(|s| i64::from(s.f)),
         m: score.map(|s| i64::from(s.m)),
         p_alive: score.and_then(|s| s.p_alive),
+        p_order_30d: score.and_then(|s| s.p_order_30d),
+        p_order_90d: score.and_then(|s| s.p_order_90d),
+        expected_orders_30d: score.and_then(|s| s.expected_orders_30d),
         expected_orders_90d: score.and_then(|s| s.expected_orders_90d),
+        expected_orders_365d: score.and_then(|s| s.expected_orders_365d),
+        order_value: score.and_then(|s| s.order_value),
         value_at_risk: score.and_then(|s| s.value_at_risk),
+        usual_gap_days: score.and_then(|s| s.usual_gap_days),
+        next_order_expected_at: score.and_then(|s| s.next_order_expected_at),
         country: person.country.clone(),
         city: person.city.clone(),
         locale: person.locale.clone(),
         timezone: person.timezone.clone(),
         tags: serde_json::from_str(&person.tags).unwrap_or_default(),
+        traits: serde_json::from_str(&person.traits).unwrap_or_default(),
         has_email: person.email.is_some(),
+        has_phone: person.phone.is_some(),
+        identified: person.identified,
         consent: Some(person.consent.to_string()),
         ..Subject::unknown(&store.currency)
     }

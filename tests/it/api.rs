@@ -456,6 +456,58 @@ on_both_backends! {
         writer.finish();
     }
 
+    async fn a_rule_put_as_json_is_read_as_strictly_as_a_file_and_comes_back_the_same(test: TestDb) {
+        let (journal, writer) = Journal::start(test.db.clone(), test.secret(), test.clock());
+        let api = Api::of(&test, &journal);
+        let (key, reader) = (make_key(&test, Scope::Manage), make_key(&test, Scope::Read));
+        let path = "/api/v1/rules/tea-lovers";
+        let rule = serde_json::json!({
+            "trigger": { "kind": "order", "after": "7d" },
+            "audience": { "all": [
+                { "did": "bought", "category": "Tea", "at_least": 2, "within": "90d" },
+                { "not": { "received": "tea-lovers", "within": "30d" } },
+                { "tag": "vip" },
+                { "trait": "plan", "op": "eq", "value": "gold" },
+            ] },
+            "steps": [ { "template": "win-back", "subject": null } ],
+        });
+        assert_eq!(api.ask("PUT", path, &reader, Some(rule.clone())).await.status, 403);
+        let made = api.ask("PUT", path, &key, Some(rule.clone())).await;
+        assert_eq!((made.status.as_u16(), &made.json["version"]), (201, &1.into()));
+        let shown = api.get(path, &reader).await.json;
+        assert_eq!(shown, made.json);
+        let same = api.ask("PUT", path, &key, Some(shown.clone())).await;
+        assert_eq!((same.status.as_u16(), &same.json), (200, &shown), "nothing changed");
+        let mut changed = shown;
+        changed["priority"] = 70.into();
+        let second = api.ask("PUT", path, &key, Some(changed)).await.json;
+        assert_eq!((&second["version"], &second["priority"]), (&2.into(), &70.into()));
+
+        let mut wrong = rule;
+        wrong["audience"] = serde_json::json!({ "did": "purchased" });
+        wrong["steps"][0]["template"] = "no-such".into();
+        let refused = api.ask("PUT", path, &key, Some(wrong)).await;
+        let said = refused.json["detail"].as_str().unwrap();
+        assert_eq!(refused.status, 400);
+        assert!(said.contains("`purchased` is not one of: bought,") && said.contains("unknown template `no-such`"), "{said}");
+        let elsewhere = api.ask("PUT", "/api/v1/rules/other", &key, Some(second)).await;
+        assert!(elsewhere.json["detail"].as_str().unwrap().contains("it was put at `other`"));
+        assert_eq!(api.ask("DELETE", path, &key, None).await.json["status"], "paused");
+        assert_eq!(api.ask("DELETE", "/api/v1/rules/none", &key, None).await.status, 404);
+
+        let count = |body: Value| { let (api, key) = (&api, &key); async move { api.ask("POST", "/api/v1/audience/count", key, Some(body)).await } };
+        let all = count(serde_json::json!({ "audience": null })).await.json;
+        assert_eq!(all, serde_json::json!({ "customers": 0, "audience": null }));
+        let asked = count(serde_json::json!({ "audience": { "did": "bought" }, "explain": true })).await.json;
+        assert_eq!(asked["audience"], "bought");
+        assert!(!asked["plan"].as_array().unwrap().is_empty());
+        let wrong = count(serde_json::json!({ "audience": { "field": "spend", "op": "gt", "value": 1 } })).await;
+        assert_eq!(wrong.status, 400);
+        assert!(wrong.json["detail"].as_str().unwrap().contains("`spend` is not one of: orders_count,"));
+        drop((api, journal));
+        writer.finish();
+    }
+
     async fn a_rule_is_shown_with_its_status_in_force(test: TestDb) {
         let shop: ShopDocument = ShopDocument::parse("shop.toml", r#"
 [store]

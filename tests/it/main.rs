@@ -4,6 +4,7 @@ mod support;
 
 mod house;
 mod api;
+mod audience;
 mod backtest;
 mod console;
 mod journal;

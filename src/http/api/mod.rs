@@ -4,6 +4,7 @@
 //! `{"amount","currency"}`, ids are strings; lists are paged by cursor; errors are problems (RFC 9457).
 
 mod at_risk;
+mod audience;
 mod customers;
 mod messages;
 pub mod openapi;
@@ -28,7 +29,7 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 16] = [
+const RESOURCES: [Route; 17] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/reports/calibration", GET, |at| at.get(reports::calibration)),
@@ -38,8 +39,11 @@ const RESOURCES: [Route; 16] = [
     ("/customers/{id}/timeline", GET, |at| at.get(customers::timeline)),
     ("/customers/{id}/decisions", GET, |at| at.get(customers::decisions)),
     ("/customers/{id}/erase", "POST", |at| at.post(customers::erase)),
+    ("/audience/count", "POST", |at| at.post(audience::count)),
     ("/rules", GET, |at| at.get(rules::list)),
-    ("/rules/{key}", GET, |at| at.get(rules::show)),
+    ("/rules/{key}", GET_PUT_DELETE, |at| {
+        at.get(rules::show).put(rules::put).delete(rules::retire)
+    }),
     ("/messages", GET, |at| at.get(messages::list)),
     ("/messages/{id}", GET, |at| at.get(messages::show)),
     ("/suppressions", GET_POST, |at| at.get(suppressions::list).post(suppressions::add)),
@@ -48,6 +52,7 @@ const RESOURCES: [Route; 16] = [
 ];
 
 const GET: &str = "GET, HEAD";
+const GET_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 const GET_POST: &str = "GET, HEAD, POST";
 
 /// The API's URLs. A path added here is described in `openapi.json` too: a test asks for it.

@@ -68,6 +68,7 @@ mod tests {
         let states = "Customer/properties/consent/properties/state";
         assert_eq!(listed(states), all(ConsentState::ALL));
         assert_eq!(listed("MessageStatus"), all(&crate::reports::outbox::STATUSES));
+        assert_eq!(listed("Did"), all(crate::rules::condition::Did::ALL));
         assert_eq!(listed("Rule/properties/status"), all(RuleStatus::ALL));
         assert_eq!(listed("Rule/properties/class"), all(Class::ALL));
         assert_eq!(listed("Rule/properties/stop_on/items"), all(StopOn::ALL));

@@ -1,9 +1,13 @@
-//! `GET /api/v1/rules` and `/api/v1/rules/{key}`: what operators want done, as shop.toml says it.
+//! `/api/v1/rules` and `/api/v1/rules/{key}`: what operators want done, as shop.toml says it, and the same by JSON.
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, Json, Path};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::page::{Page, shown};
+use super::templates::Names;
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
 use crate::primitives::Timestamp;
@@ -43,5 +47,59 @@ pub async fn show(key: ApiKey, app: Data<App>, rule: Path<String>) -> Result<Jso
     });
     found.await?.map(Json).ok_or_else(|| {
         Problem::unknown("/problems/unknown-rule", format!("there is no rule `{name}`"))
+    })
+}
+
+/// Makes the rule in the body the one in force: a new version of it, or a new rule. 201 where it is new; nothing
+/// happens where it is as it was. What GET answers may be put back as it is.
+pub async fn put(
+    key: ApiKey,
+    app: Data<App>,
+    names: Data<Names>,
+    path: Path<String>,
+    body: Json<Value>,
+) -> Result<HttpResponse, Problem> {
+    let name = path.into_inner();
+    let templates = names.known(&app).await?;
+    let rule = Rule::from_json(&name, &body, &templates).map_err(Problem::bad_request)?;
+    let (store, now) = (key.store, app.clock.now());
+    let (is_new, item) = app
+        .db
+        .write(move |conn| -> Result<_, Problem> {
+            rules::store::lock(conn)?;
+            let is_new = rules::store::find_by_key(conn, store, &rule.key)?.is_none();
+            rules::store::put(conn, store, &rule, now)?;
+            let stored = rules::store::find_by_key(conn, store, &rule.key)?;
+            Ok((is_new, stored.map(Item::of)))
+        })
+        .await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(item))
+}
+
+/// Takes the rule out of the settings, as leaving it out of shop.toml does. Its ledger stays; nothing more of it goes
+/// out.
+pub async fn retire(
+    key: ApiKey,
+    app: Data<App>,
+    path: Path<String>,
+) -> Result<Json<Item>, Problem> {
+    let (name, store, now) = (path.into_inner(), key.store, app.clock.now());
+    let asked = shown(&name);
+    let retired = app
+        .db
+        .write(move |conn| -> Result<_, Problem> {
+            rules::store::lock(conn)?;
+            let Some(stored) = rules::store::find_by_key(conn, store, &name)? else {
+                return Ok(None);
+            };
+            if !rules::store::is_retired(conn, stored.id)? {
+                rules::store::retire(conn, stored.id, now)?;
+            }
+            Ok(rules::store::find_by_key(conn, store, &name)?.map(Item::of))
+        })
+        .await?;
+    retired.map(Json).ok_or_else(|| {
+        Problem::unknown("/problems/unknown-rule", format!("there is no rule `{asked}`"))
     })
 }

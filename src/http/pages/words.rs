@@ -329,8 +329,13 @@ pub fn condition(format: &Format, value: &Value, outermost: bool) -> String {
         return format.text("condition.not", &[("what", &text)]);
     }
     let text_of = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    if let Some(text) = behaviour(format, object) {
+        return text;
+    }
     let (field, op) = (text_of("field"), text_of("op"));
-    let name = known(format, "field", field);
+    // A trait has no name but the shop's own.
+    let name =
+        if field.is_empty() { text_of("trait").to_owned() } else { known(format, "field", field) };
     let empty = Value::Null;
     let operand = object.get("value").unwrap_or(&empty);
     if op == "is_set" {
@@ -357,6 +362,36 @@ pub fn condition(format: &Format, value: &Value, outermost: bool) -> String {
     }
 }
 
+/// "bought product P at least 2 times in the last 30 days", "never viewed anything of Tea"
+fn behaviour(format: &Format, object: &serde_json::Map<String, Value>) -> Option<String> {
+    let text_of = |key: &str| object.get(key).and_then(Value::as_str);
+    let within = text_of("within").and_then(|raw| raw.parse().ok()).map_or(String::new(), |span| {
+        format.text("condition.within", &[("span", &delay(format, span))])
+    });
+    if let Some(rule) = text_of("received") {
+        return Some(format.text("condition.received", &[("rule", rule), ("within", &within)]));
+    }
+    let (key, what) = ["did", "never"].iter().find_map(|key| Some((*key, text_of(key)?)))?;
+    let of = match (text_of("product"), text_of("category")) {
+        (Some(id), _) => format.text("condition.of_product", &[("product", id)]),
+        (_, Some(name)) => format.text("condition.of_category", &[("category", name)]),
+        _ => String::new(),
+    };
+    let times = object.get("at_least").and_then(Value::as_i64).unwrap_or(1);
+    let times = if times > 1 {
+        format.text("condition.times", &[("n", &format.number(times))])
+    } else {
+        String::new()
+    };
+    let what = known(format, "did", what);
+    let values = [("what", &*what), ("of", &*of), ("times", &*times), ("within", &*within)];
+    Some(if key == "never" {
+        format.text("condition.never", &[values[0], values[1], values[3]])
+    } else {
+        format.text("condition.did", &values)
+    })
+}
+
 fn operand_text(format: &Format, field: &str, value: &Value) -> String {
     match (field, value) {
         (_, Value::Array(items)) => items
@@ -366,9 +401,15 @@ fn operand_text(format: &Format, field: &str, value: &Value) -> String {
             .join(&format.text("list_comma", &[])),
         ("segment", Value::String(key)) => known(format, "segment", key),
         ("consent", Value::String(key)) => known(format, "consent", key),
-        ("spent" | "average_order_value" | "cart_value" | "value_at_risk", Value::Number(n)) => {
-            format.money(minor(format, n.as_f64().unwrap_or_default()))
-        }
+        (
+            "spent"
+            | "average_order_value"
+            | "last_order_value"
+            | "order_value"
+            | "cart_value"
+            | "value_at_risk",
+            Value::Number(n),
+        ) => format.money(minor(format, n.as_f64().unwrap_or_default())),
         (_, other) => fact(format, other),
     }
 }
@@ -461,5 +502,42 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('_') && !text.contains("gte"), "{text}");
+    }
+
+    #[test]
+    fn behaviour_reads_as_words_in_both_languages() {
+        let raw = serde_json::json!({"all": [
+            {"did": "bought", "product": "longjing", "at_least": 2, "within": "90d"},
+            {"never": "viewed", "category": "Ware"},
+            {"received": "win-back", "within": "14d"},
+            {"trait": "plan", "op": "eq", "value": "gold"},
+        ]});
+        for (lang, expected) in [
+            (
+                Lang::En,
+                "bought product longjing at least 2 times in the last 90 days and never viewed anything of Ware \
+                 and got mail of win-back in the last 14 days and plan is gold",
+            ),
+            (
+                Lang::Zh,
+                "最近 90 天内买过商品 longjing，至少 2 次且从未看过“Ware”类商品且最近 14 天内收到过 win-back 的邮件且plan为 gold",
+            ),
+        ] {
+            assert_eq!(condition(&format(lang, "CNY"), &raw, true), expected);
+        }
+    }
+
+    #[test]
+    fn every_field_and_deed_has_words_in_both_languages() {
+        use crate::rules::condition::{Did, Field};
+        for lang in Lang::ALL {
+            let format = format(lang, "CNY");
+            for field in Field::ALL {
+                assert!(format.words.has(&format!("field.{field}")), "{lang:?} {field}");
+            }
+            for did in Did::ALL {
+                assert!(format.words.has(&format!("did.{did}")), "{lang:?} {did}");
+            }
+        }
     }
 }

@@ -3,8 +3,11 @@
 //! Every condition that exists is well typed: what cannot be asked is refused when it is read, not when a
 //! customer is due. What is not known of a customer answers no comparison, not even `ne`; only `is_set` sees it.
 
+mod behaviour;
+pub mod sql;
 mod subject;
 mod text;
+mod traits;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,16 +18,23 @@ use crate::primitives::Timestamp;
 use crate::scoring::{Segment, VisitorSegment};
 use crate::text_enum;
 
+pub use behaviour::{Behaviour, Deed, Did, Needs, Of, Received};
 use subject::Known;
 pub use subject::Subject;
+pub use traits::TraitAsked;
 
-/// `all` / `any` / `not`, nested, over field comparisons.
+/// `all` / `any` / `not`, nested, over what is known of a customer and what they did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
     Not(Box<Condition>),
     Is(Comparison),
+    /// What the shop itself told of them, by its own name.
+    Trait(TraitAsked),
+    Did(Behaviour),
+    /// A rule's mail reached them.
+    Received(Received),
 }
 
 /// One field compared with one value that fits it: only reading makes one.
@@ -52,8 +62,11 @@ text_enum! {
         /// Net of refunds, in major units of the store's currency.
         Spent = "spent",
         AverageOrderValue = "average_order_value",
+        /// Of the last day with an order, net of refunds.
+        LastOrderValue = "last_order_value",
         DaysSinceFirstOrder = "days_since_first_order",
         DaysSinceLastOrder = "days_since_last_order",
+        DaysSinceFirstVisit = "days_since_first_visit",
         DaysSinceLastVisit = "days_since_last_visit",
         VisitsCount = "visits_count",
         PageViews = "page_views",
@@ -63,18 +76,38 @@ text_enum! {
         /// What lies in the open basket.
         CartValue = "cart_value",
         Segment = "segment",
+        DaysInSegment = "days_in_segment",
+        /// Of those on the at-risk list alone.
+        DaysAtRisk = "days_at_risk",
         R = "r",
         F = "f",
         M = "m",
         PAlive = "p_alive",
+        POrder30d = "p_order_30d",
+        POrder90d = "p_order_90d",
+        ExpectedOrders30d = "expected_orders_30d",
         ExpectedOrders90d = "expected_orders_90d",
+        ExpectedOrders365d = "expected_orders_365d",
+        /// What the orders of one day are expected to come to.
+        OrderValue = "order_value",
         ValueAtRisk = "value_at_risk",
+        UsualGapDays = "usual_gap_days",
+        /// Negative once it is overdue.
+        DaysUntilNextOrder = "days_until_next_order",
+        /// Of the first visit, and of the last; unknown where it came from nowhere in particular.
+        FirstChannel = "first_channel",
+        LastChannel = "last_channel",
+        FirstCampaign = "first_campaign",
+        LastCampaign = "last_campaign",
         Country = "country",
         City = "city",
         Locale = "locale",
         Timezone = "timezone",
         Tags = "tags",
         HasEmail = "has_email",
+        HasPhone = "has_phone",
+        /// Has an id of the shop, not only a browser's or an address.
+        Identified = "identified",
         Consent = "consent",
     }
 }
@@ -139,20 +172,36 @@ impl Field {
             | Self::CartsCount
             | Self::CheckoutsCount => Kind::Whole { min: 0.0, max: LARGE },
             Self::R | Self::F | Self::M => Kind::Whole { min: 1.0, max: 5.0 },
-            Self::PAlive => Kind::Number { min: 0.0, max: 1.0 },
+            Self::PAlive | Self::POrder30d | Self::POrder90d => Kind::Number { min: 0.0, max: 1.0 },
+            Self::DaysUntilNextOrder => Kind::Number { min: -LARGE, max: LARGE },
             Self::Spent
             | Self::AverageOrderValue
+            | Self::LastOrderValue
+            | Self::OrderValue
+            | Self::UsualGapDays
+            | Self::DaysInSegment
+            | Self::DaysAtRisk
+            | Self::DaysSinceFirstVisit
+            | Self::ExpectedOrders30d
+            | Self::ExpectedOrders365d
             | Self::CartValue
             | Self::ValueAtRisk
             | Self::DaysSinceFirstOrder
             | Self::DaysSinceLastOrder
             | Self::DaysSinceLastVisit
             | Self::ExpectedOrders90d => Kind::Number { min: 0.0, max: LARGE },
-            Self::Country | Self::City | Self::Locale | Self::Timezone => Kind::Text,
+            Self::Country
+            | Self::City
+            | Self::Locale
+            | Self::Timezone
+            | Self::FirstChannel
+            | Self::LastChannel
+            | Self::FirstCampaign
+            | Self::LastCampaign => Kind::Text,
             Self::Segment => Kind::OneOf(&SEGMENTS),
             Self::Consent => Kind::OneOf(&CONSENTS),
             Self::Tags => Kind::Tags,
-            Self::HasEmail => Kind::Flag,
+            Self::HasEmail | Self::HasPhone | Self::Identified => Kind::Flag,
         }
     }
 
@@ -188,14 +237,19 @@ impl Condition {
             Self::Any(parts) => parts.iter().any(|part| part.holds(subject, now)),
             Self::Not(part) => !part.holds(subject, now),
             Self::Is(comparison) => comparison.holds(subject, now),
+            Self::Trait(asked) => asked.holds(&subject.traits),
+            Self::Did(behaviour) => behaviour.holds(&subject.deeds, now),
+            Self::Received(received) => received.holds(&subject.received, now),
         }
     }
 
     /// The fields it asks about.
     pub fn fields(&self) -> BTreeSet<Field> {
         let mut fields = BTreeSet::new();
-        self.visit(&mut |comparison| {
-            fields.insert(comparison.field);
+        self.visit(&mut |leaf| {
+            if let Self::Is(comparison) = leaf {
+                fields.insert(comparison.field);
+            }
         });
         fields
     }
@@ -214,7 +268,24 @@ impl Condition {
             Some(Known::Tags(tags)) => json!(tags),
             Some(Known::Flag(flag)) => json!(flag),
         };
-        self.fields().into_iter().map(|field| (field.to_string(), value(field))).collect()
+        let mut facts: serde_json::Map<String, serde_json::Value> =
+            self.fields().into_iter().map(|field| (field.to_string(), value(field))).collect();
+        self.visit(&mut |leaf| match leaf {
+            Self::Trait(asked) => {
+                let told = subject.traits.get(asked.name()).cloned();
+                facts.insert(asked.name().to_owned(), told.unwrap_or(serde_json::Value::Null));
+            }
+            Self::Did(behaviour) => {
+                let times = behaviour.times(&subject.deeds, now);
+                facts.insert(behaviour.subject(), json!(times));
+            }
+            Self::Received(received) => {
+                let last = received.last(&subject.received, now);
+                facts.insert(received.to_string(), json!(last));
+            }
+            _ => {}
+        });
+        facts
     }
 
     /// Whether it holds for those alone who never ordered, as far as its own words say so.
@@ -222,19 +293,31 @@ impl Condition {
         match self {
             Self::All(parts) => parts.iter().any(Self::wants_no_orders),
             Self::Any(parts) => parts.iter().all(Self::wants_no_orders),
-            Self::Not(_) => false,
             Self::Is(Comparison { field: Field::OrdersCount, op, operand: Operand::Number(n) }) => {
                 matches!(op, Op::Eq | Op::Lte) && *n == 0.0 || *op == Op::Lt && *n <= 1.0
             }
-            Self::Is(_) => false,
+            Self::Did(behaviour) => behaviour.is_never_of(Did::Bought),
+            Self::Not(_) | Self::Is(_) | Self::Trait(_) | Self::Received(_) => false,
         }
     }
 
-    fn visit(&self, f: &mut impl FnMut(&Comparison)) {
+    /// The rules whose mail it asks about.
+    pub fn rules_received(&self) -> BTreeSet<&str> {
+        let mut rules = BTreeSet::new();
+        self.visit(&mut |leaf| {
+            if let Self::Received(received) = leaf {
+                rules.insert(received.rule.as_str());
+            }
+        });
+        rules
+    }
+
+    /// Shows every condition that is not made of others.
+    fn visit<'c>(&'c self, f: &mut impl FnMut(&'c Self)) {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(f)),
             Self::Not(part) => part.visit(f),
-            Self::Is(comparison) => f(comparison),
+            leaf => f(leaf),
         }
     }
 }
@@ -245,51 +328,51 @@ impl Comparison {
     }
 
     fn holds(&self, subject: &Subject, now: Timestamp) -> bool {
-        let known = subject.value(self.field, now);
-        if let (Op::IsSet, Operand::Flag(wanted)) = (self.op, &self.operand) {
-            return known.is_some() == *wanted;
-        }
-        match (known, &self.operand) {
-            (Some(Known::Number(n)), Operand::Number(value)) => match self.op {
-                Op::Eq => n == *value,
-                Op::Ne => n != *value,
-                Op::Lt => n < *value,
-                Op::Lte => n <= *value,
-                Op::Gt => n > *value,
-                Op::Gte => n >= *value,
-                _ => false,
-            },
-            (Some(Known::Number(n)), Operand::Numbers(values)) => {
-                values.contains(&n) == (self.op == Op::In)
-            }
-            (Some(Known::Text(text)), Operand::Text(value)) => {
-                let (text, value) = (folded(text), folded(value));
-                match self.op {
-                    Op::Eq => text == value,
-                    Op::Ne => text != value,
-                    Op::Contains => text.contains(&value),
-                    _ => false,
-                }
-            }
-            (Some(Known::Text(text)), Operand::Texts(values)) => {
-                let text = folded(text);
-                values.iter().any(|value| folded(value) == text) == (self.op == Op::In)
-            }
-            (Some(Known::Tags(tags)), Operand::Text(value)) => {
-                let value = folded(value);
-                tags.iter().any(|tag| folded(tag) == value)
-            }
-            (Some(Known::Flag(flag)), Operand::Flag(value)) => {
-                (flag == *value) == (self.op == Op::Eq)
-            }
-            _ => false,
-        }
+        compare(subject.value(self.field, now), self.op, &self.operand)
     }
 }
 
-/// Texts are compared without case, and `zh_CN` is `zh-CN`: shops and browsers spell them as they like.
+fn compare(known: Option<Known<'_>>, op: Op, operand: &Operand) -> bool {
+    if let (Op::IsSet, Operand::Flag(wanted)) = (op, operand) {
+        return known.is_some() == *wanted;
+    }
+    match (known, operand) {
+        (Some(Known::Number(n)), Operand::Number(value)) => match op {
+            Op::Eq => n == *value,
+            Op::Ne => n != *value,
+            Op::Lt => n < *value,
+            Op::Lte => n <= *value,
+            Op::Gt => n > *value,
+            Op::Gte => n >= *value,
+            _ => false,
+        },
+        (Some(Known::Number(n)), Operand::Numbers(values)) => values.contains(&n) == (op == Op::In),
+        (Some(Known::Text(text)), Operand::Text(value)) => {
+            let (text, value) = (folded(text), folded(value));
+            match op {
+                Op::Eq => text == value,
+                Op::Ne => text != value,
+                Op::Contains => text.contains(&value),
+                _ => false,
+            }
+        }
+        (Some(Known::Text(text)), Operand::Texts(values)) => {
+            let text = folded(text);
+            values.iter().any(|value| folded(value) == text) == (op == Op::In)
+        }
+        (Some(Known::Tags(tags)), Operand::Text(value)) => {
+            let value = folded(value);
+            tags.iter().any(|tag| folded(tag) == value)
+        }
+        (Some(Known::Flag(flag)), Operand::Flag(value)) => (flag == *value) == (op == Op::Eq),
+        _ => false,
+    }
+}
+
+/// Texts are compared without the case of A to Z, and `zh_CN` is `zh-CN`: shops and browsers spell them as they
+/// like. Of other letters the databases do not agree what their case is, so that it counts.
 fn folded(text: &str) -> String {
-    text.trim().to_lowercase().replace('_', "-")
+    text.to_ascii_lowercase().replace('_', "-")
 }
 
 /// In words: `orders_count = 0 and segment is one of at_risk, lost`.
@@ -301,9 +384,8 @@ impl fmt::Display for Condition {
                     write!(f, " {word} ")?;
                 }
                 match part {
-                    Self::Is(_) | Self::Not(_) => write!(f, "{part}")?,
-                    _ if parts.len() == 1 => write!(f, "{part}")?,
-                    _ => write!(f, "({part})")?,
+                    Self::All(_) | Self::Any(_) if parts.len() > 1 => write!(f, "({part})")?,
+                    _ => write!(f, "{part}")?,
                 }
             }
             Ok(())
@@ -312,35 +394,43 @@ impl fmt::Display for Condition {
             Self::All(parts) => joined(f, parts, "and"),
             Self::Any(parts) => joined(f, parts, "or"),
             Self::Not(part) => write!(f, "not ({part})"),
-            Self::Is(comparison) => comparison.fmt(f),
+            Self::Is(comparison) => {
+                write_comparison(f, comparison.field.as_str(), comparison.op, &comparison.operand)
+            }
+            Self::Trait(asked) => asked.fmt(f),
+            Self::Did(behaviour) => behaviour.fmt(f),
+            Self::Received(received) => received.fmt(f),
         }
     }
 }
 
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let op = match (self.op, &self.operand) {
-            (Op::IsSet, Operand::Flag(true)) => return write!(f, "{} is known", self.field),
-            (Op::IsSet, _) => return write!(f, "{} is not known", self.field),
-            (Op::Eq, _) => "=",
-            (Op::Ne, _) => "≠",
-            (Op::Lt, _) => "<",
-            (Op::Lte, _) => "≤",
-            (Op::Gt, _) => ">",
-            (Op::Gte, _) => "≥",
-            (Op::In, _) => "is one of",
-            (Op::NotIn, _) => "is none of",
-            (Op::Contains, _) => "contains",
-        };
-        write!(f, "{} {op} ", self.field)?;
-        let list = |all: Vec<String>| all.join(", ");
-        match &self.operand {
-            Operand::Number(n) => write!(f, "{n}"),
-            Operand::Text(text) => f.write_str(text),
-            Operand::Flag(flag) => f.write_str(if *flag { "yes" } else { "no" }),
-            Operand::Numbers(all) => f.write_str(&list(all.iter().map(f64::to_string).collect())),
-            Operand::Texts(all) => f.write_str(&list(all.clone())),
-        }
+fn write_comparison(
+    f: &mut fmt::Formatter<'_>,
+    field: &str,
+    op: Op,
+    operand: &Operand,
+) -> fmt::Result {
+    let op = match (op, operand) {
+        (Op::IsSet, Operand::Flag(true)) => return write!(f, "{field} is known"),
+        (Op::IsSet, _) => return write!(f, "{field} is not known"),
+        (Op::Eq, _) => "=",
+        (Op::Ne, _) => "≠",
+        (Op::Lt, _) => "<",
+        (Op::Lte, _) => "≤",
+        (Op::Gt, _) => ">",
+        (Op::Gte, _) => "≥",
+        (Op::In, _) => "is one of",
+        (Op::NotIn, _) => "is none of",
+        (Op::Contains, _) => "contains",
+    };
+    write!(f, "{field} {op} ")?;
+    let list = |all: Vec<String>| all.join(", ");
+    match operand {
+        Operand::Number(n) => write!(f, "{n}"),
+        Operand::Text(text) => f.write_str(text),
+        Operand::Flag(flag) => f.write_str(if *flag { "yes" } else { "no" }),
+        Operand::Numbers(all) => f.write_str(&list(all.iter().map(f64::to_string).collect())),
+        Operand::Texts(all) => f.write_str(&list(all.clone())),
     }
 }
 
@@ -542,7 +632,7 @@ mod tests {
         fn of_nobody_known_no_comparison_holds(condition in any_condition()) {
             let nobody = Subject::unknown(&"CNY".parse().unwrap());
             if let Condition::Is(comparison) = &condition
-                && comparison.op != Op::IsSet && comparison.field != Field::HasEmail
+                && comparison.op != Op::IsSet && comparison.field.ops() != Field::HasEmail.ops()
             {
                 prop_assert!(!condition.holds(&nobody, now()));
             }

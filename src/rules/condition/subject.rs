@@ -1,6 +1,6 @@
 //! What is known of one customer when a condition is asked.
 
-use super::Field;
+use super::{Deed, Field};
 use crate::primitives::{Currency, Timestamp};
 
 /// What is known of one customer when a condition is asked. Money in minor units of the store's currency.
@@ -13,8 +13,10 @@ pub struct Subject {
     pub foreign_orders: Option<i64>,
     pub order_days: Option<i64>,
     pub spent: Option<i64>,
+    pub last_order_value: Option<i64>,
     pub first_order_at: Option<Timestamp>,
     pub last_order_at: Option<Timestamp>,
+    pub first_seen_at: Option<Timestamp>,
     pub last_seen_at: Option<Timestamp>,
     pub visits_count: Option<i64>,
     pub page_views: Option<i64>,
@@ -23,20 +25,41 @@ pub struct Subject {
     pub checkouts_count: Option<i64>,
     pub cart_value: Option<i64>,
     pub segment: Option<String>,
+    pub segment_since: Option<Timestamp>,
+    pub at_risk_since: Option<Timestamp>,
     pub r: Option<i64>,
     pub f: Option<i64>,
     pub m: Option<i64>,
     pub p_alive: Option<f64>,
+    pub p_order_30d: Option<f64>,
+    pub p_order_90d: Option<f64>,
+    pub expected_orders_30d: Option<f64>,
     pub expected_orders_90d: Option<f64>,
+    pub expected_orders_365d: Option<f64>,
+    pub order_value: Option<i64>,
     pub value_at_risk: Option<i64>,
+    pub usual_gap_days: Option<f64>,
+    pub next_order_expected_at: Option<Timestamp>,
+    pub first_channel: Option<String>,
+    pub last_channel: Option<String>,
+    pub first_campaign: Option<String>,
+    pub last_campaign: Option<String>,
     pub country: Option<String>,
     pub city: Option<String>,
     pub locale: Option<String>,
     pub timezone: Option<String>,
     pub tags: Vec<String>,
+    /// Whatever else the shop told, by its own names.
+    pub traits: serde_json::Map<String, serde_json::Value>,
     pub has_email: bool,
+    pub has_phone: bool,
+    pub identified: bool,
     /// `none`, `granted` or `withdrawn`.
     pub consent: Option<String>,
+    /// What they did, as far as some rule asks: see `Needs`. In any order.
+    pub deeds: Vec<Deed>,
+    /// The rules whose mail reached them, and when.
+    pub received: Vec<(String, Timestamp)>,
 }
 
 /// A field's value, where it is known.
@@ -57,8 +80,10 @@ impl Subject {
             foreign_orders: None,
             order_days: None,
             spent: None,
+            last_order_value: None,
             first_order_at: None,
             last_order_at: None,
+            first_seen_at: None,
             last_seen_at: None,
             visits_count: None,
             page_views: None,
@@ -67,19 +92,37 @@ impl Subject {
             checkouts_count: None,
             cart_value: None,
             segment: None,
+            segment_since: None,
+            at_risk_since: None,
             r: None,
             f: None,
             m: None,
             p_alive: None,
+            p_order_30d: None,
+            p_order_90d: None,
+            expected_orders_30d: None,
             expected_orders_90d: None,
+            expected_orders_365d: None,
+            order_value: None,
             value_at_risk: None,
+            usual_gap_days: None,
+            next_order_expected_at: None,
+            first_channel: None,
+            last_channel: None,
+            first_campaign: None,
+            last_campaign: None,
             country: None,
             city: None,
             locale: None,
             timezone: None,
             tags: Vec::new(),
+            traits: serde_json::Map::new(),
             has_email: false,
+            has_phone: false,
+            identified: false,
             consent: None,
+            deeds: Vec::new(),
+            received: Vec::new(),
         }
     }
 
@@ -94,6 +137,10 @@ impl Subject {
             Field::AverageOrderValue => self.average_order_value().map(Known::Number),
             Field::DaysSinceFirstOrder => days(self.first_order_at),
             Field::DaysSinceLastOrder => days(self.last_order_at),
+            Field::LastOrderValue => {
+                money(self.last_order_value).filter(|_| self.last_order_at.is_some())
+            }
+            Field::DaysSinceFirstVisit => days(self.first_seen_at),
             Field::DaysSinceLastVisit => days(self.last_seen_at),
             Field::VisitsCount => count(self.visits_count),
             Field::PageViews => count(self.page_views),
@@ -102,18 +149,35 @@ impl Subject {
             Field::CheckoutsCount => count(self.checkouts_count),
             Field::CartValue => money(self.cart_value),
             Field::Segment => self.segment.as_deref().map(Known::Text),
+            Field::DaysInSegment => days(self.segment_since),
+            Field::DaysAtRisk => days(self.at_risk_since),
             Field::R => count(self.r),
             Field::F => count(self.f),
             Field::M => count(self.m),
             Field::PAlive => self.p_alive.map(Known::Number),
+            Field::POrder30d => self.p_order_30d.map(Known::Number),
+            Field::POrder90d => self.p_order_90d.map(Known::Number),
+            Field::ExpectedOrders30d => self.expected_orders_30d.map(Known::Number),
             Field::ExpectedOrders90d => self.expected_orders_90d.map(Known::Number),
+            Field::ExpectedOrders365d => self.expected_orders_365d.map(Known::Number),
+            Field::OrderValue => money(self.order_value),
             Field::ValueAtRisk => money(self.value_at_risk),
+            Field::UsualGapDays => self.usual_gap_days.map(Known::Number),
+            Field::DaysUntilNextOrder => {
+                self.next_order_expected_at.map(|at| Known::Number(at.days_since(now)))
+            }
+            Field::FirstChannel => self.first_channel.as_deref().map(Known::Text),
+            Field::LastChannel => self.last_channel.as_deref().map(Known::Text),
+            Field::FirstCampaign => self.first_campaign.as_deref().map(Known::Text),
+            Field::LastCampaign => self.last_campaign.as_deref().map(Known::Text),
             Field::Country => self.country.as_deref().map(Known::Text),
             Field::City => self.city.as_deref().map(Known::Text),
             Field::Locale => self.locale.as_deref().map(Known::Text),
             Field::Timezone => self.timezone.as_deref().map(Known::Text),
             Field::Tags => (!self.tags.is_empty()).then_some(Known::Tags(&self.tags)),
             Field::HasEmail => Some(Known::Flag(self.has_email)),
+            Field::HasPhone => Some(Known::Flag(self.has_phone)),
+            Field::Identified => Some(Known::Flag(self.identified)),
             Field::Consent => self.consent.as_deref().map(Known::Text),
         }
     }

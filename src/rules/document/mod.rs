@@ -5,7 +5,7 @@
 pub(super) mod node;
 pub(super) mod print;
 mod rule;
-mod sections;
+pub(super) mod sections;
 
 use std::fmt;
 
@@ -138,6 +138,53 @@ fn parse_with<T>(
     match read(&root, &mut problems) {
         Some(document) if problems.0.is_empty() => Ok(document),
         _ => Err(errors(problems)),
+    }
+}
+
+impl Rule {
+    /// Reads one rule as the management API gives it out: `steps` in place of `[[rule.step]]`, null for what is not
+    /// set. Its key is `key`; what is known of a rule beside its definition is passed over.
+    ///
+    /// # Errors
+    /// Every mistake with the place and what may stand there instead, in one text.
+    pub fn from_json(
+        key: &str,
+        json: &serde_json::Value,
+        templates: &[String],
+    ) -> Result<Self, String> {
+        use serde_json::Value as Json;
+        fn without_null(json: &Json) -> Json {
+            match json {
+                Json::Object(entries) => {
+                    let known = entries.iter().filter(|(_, value)| !value.is_null());
+                    known.map(|(key, value)| (key.clone(), without_null(value))).collect()
+                }
+                Json::Array(items) => items.iter().map(without_null).collect(),
+                other => other.clone(),
+            }
+        }
+        let mut told = without_null(json);
+        if let Json::Object(entries) = &mut told {
+            for beside in ["version", "live_since", "next_runs"] {
+                entries.remove(beside);
+            }
+            if let Some(steps) = entries.remove("steps") {
+                entries.insert("step".to_owned(), steps);
+            }
+            let own = entries.entry("key").or_insert_with(|| Json::from(key));
+            if own != key {
+                return Err(format!("the rule's key is {own}, but it was put at `{key}`"));
+            }
+        }
+        let mut problems = Problems::default();
+        let read = rule::read_rules(&[Node::from_json(&told)], templates, &mut problems);
+        match read.and_then(|mut rules| rules.pop()) {
+            Some(rule) if problems.0.is_empty() => Ok(rule),
+            _ => {
+                let said: Vec<String> = problems.0.into_iter().map(|(_, said)| said).collect();
+                Err(said.join("; "))
+            }
+        }
     }
 }
 
@@ -366,13 +413,45 @@ template = "browse-remainder"
             ),
             (
                 "[[rule]]\nkey = \"a\"\naudience = { alll = [] }\n",
-                "unknown key `alll`; allowed: all, any, not, or field, op, value",
+                "unknown key `alll`; allowed: all, any, not, or field, op, value, or did, ",
             ),
             (
                 "[[rule]]\nkey = \"a\"\naudience = { any = [] }\n",
                 "must hold at least one condition",
             ),
             ("[[rule]]\nkey = \"a\"\naudience = []\n", "must be a table"),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { all = [\n  { did = \"purchased\" },\n] }\n",
+                "4: `did` in the audience of [[rule]] \"a\": `purchased` is not one of: bought, ordered, viewed, carted, ",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { did = \"visited\", product = \"P\" }\n",
+                "`visited` asks for no product or category",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { never = \"bought\", at_least = 2 }\n",
+                "`never` takes no `at_least`",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { did = \"bought\", at_least = 0 }\n",
+                "`at_least` in the audience of [[rule]] \"a\" must be a whole number from 1 to 10000, not `0`",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { did = \"bought\", whithin = \"30d\" }\n",
+                "unknown key `whithin` in the audience of [[rule]] \"a\"; allowed: did, never, product, category, at_least, within",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { received = \"b\", within = \"0d\" }\n",
+                "must be longer than `0s`",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { trait = \"plan\", op = \"gt\", value = \"gold\" }\n",
+                "`value` in the audience of [[rule]] \"a\" must be a number for `gt`, not `gold`",
+            ),
+            (
+                "[[rule]]\nkey = \"a\"\naudience = { trait = \"a'b\", op = \"eq\", value = 1 }\n",
+                "a name of letters, digits",
+            ),
         ] {
             let found = mistakes(body);
             assert!(found.iter().any(|found| found.contains(said)), "{said}\n{found:#?}");
@@ -468,7 +547,9 @@ template = "browse-remainder"
         #[test]
         fn a_rule_reads_back_as_it_is_stored(rule in any_rule()) {
             let json = serde_json::to_string(&rule).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Rule>(&json).unwrap(), rule);
+            prop_assert_eq!(&serde_json::from_str::<Rule>(&json).unwrap(), &rule);
+            let given_out = serde_json::to_value(&rule).unwrap();
+            prop_assert_eq!(Rule::from_json(&rule.key, &given_out, &templates()), Ok(rule));
         }
 
         #[test]

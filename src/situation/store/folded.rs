@@ -69,6 +69,9 @@ fn person(id: CustomerId, folded: &Folded) -> CustomerRow {
     let profile = &folded.profile;
     CustomerRow {
         id,
+        identified: profile.identified,
+        phone: profile.phone.clone(),
+        traits: serde_json::to_string(&profile.traits).unwrap_or_default(),
         external_id: profile.external_id.clone(),
         email_key: profile.email.as_ref().map(EmailAddress::identity_key),
         email: profile.email.clone(),
@@ -87,6 +90,8 @@ fn rollup(id: CustomerId, folded: &Folded, currency: &Currency) -> RollupRow {
     let in_store_currency = |b: &&Basket| b.currency.as_ref().is_none_or(|c| c == currency);
     RollupRow {
         customer_id: id,
+        first_seen_at: rollup.first_seen_at,
+        last_order_value: rollup.last_order_value,
         last_seen_at: rollup.last_seen_at,
         visits_count: rollup.visits_count,
         page_views: rollup.page_views,
@@ -121,6 +126,14 @@ fn score(then: &ScoreThen) -> ScoreRow {
         m: i16::from(scored.rfm.m),
         segment: scored.segment.to_owned(),
         segment_since: then.segment_since,
+        usual_gap_days: scored.usual_gap_days,
+        // How long somebody is on the list is kept by live runs alone.
+        at_risk_since: None,
+        p_order_30d: told.map(|told| told.p_order_30d).or(scored.p_first_order_30d),
+        p_order_90d: told.map(|told| told.p_order_90d),
+        expected_orders_30d: told.map(|told| told.expected_orders_30d),
+        expected_orders_365d: told.map(|told| told.expected_orders_365d),
+        order_value: told.map(|told| told.order_value),
         p_alive: told.map(|told| told.p_alive),
         expected_orders_90d: told.map(|told| told.expected_orders_90d),
         value_at_risk: told.map(|told| told.value_at_risk),

@@ -19,6 +19,7 @@ use crate::reports::CAP;
 use crate::reports::rules::{self as report, Listed, Outcome};
 use crate::reports::today::WentOut;
 use crate::rules::RuleStatus;
+use crate::situation::audience;
 
 /// Decisions shown, the newest.
 const RECENT: i64 = 15;
@@ -39,6 +40,9 @@ pub struct RulePage {
     pub question: Option<Question>,
     pub trigger: Vec<Pair>,
     pub audience: String,
+    /// How many fit now, where that was asked for; else what asks for it.
+    pub counted: String,
+    pub count_href: String,
     pub steps: Vec<StepRow>,
     pub guards: Vec<Guard>,
     pub figures: Vec<Figure>,
@@ -93,6 +97,8 @@ pub struct RecentRow {
 #[derive(Deserialize)]
 pub struct Query {
     ask: Option<String>,
+    /// Present: count the audience. It takes a look at every customer, so that nobody counts by looking at a rule.
+    count: Option<String>,
 }
 
 pub struct Loaded {
@@ -102,6 +108,7 @@ pub struct Loaded {
     pub planned: i64,
     went_out: WentOut,
     pub falling_due: Option<i64>,
+    counted: Option<i64>,
 }
 
 pub async fn page(
@@ -111,6 +118,7 @@ pub async fn page(
 ) -> Result<HttpResponse, PageError> {
     let (store, now, key) = (desk.store.clone(), desk.now, path.into_inner());
     let (pages, db) = (desk.pages.clone(), desk.app.db.clone());
+    let is_to_count = query.count.is_some();
     let loaded = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
@@ -134,6 +142,10 @@ pub async fn page(
                     now,
                     Delay::days(1),
                 )?,
+                counted: match is_to_count {
+                    true => Some(audience::count(conn, &store, rule.rule.audience.as_ref(), now)?),
+                    false => None,
+                },
                 rule,
             }))
         })
@@ -176,6 +188,8 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
                     .map_or(String::new(), |value| words::condition(format, &value, true))
             },
         ),
+        counted: loaded.counted.map_or(String::new(), |n| format.count("rule.counted", n)),
+        count_href: format!("/rules/{}?count=1#audience", rule.key),
         steps: steps(format, rule),
         guards: guards(format, &desk.store, loaded),
         figures: figures(format, loaded),
@@ -345,6 +359,7 @@ impl Screen for RulePage {
                 ..Question::default()
             }),
             trigger: vec![Pair::default()],
+            counted: text("12 customers"),
             steps: vec![
                 StepRow { subject: text("Still?"), coupon: text("TEA10"), ..StepRow::default() },
                 StepRow::default(),
