@@ -9,6 +9,7 @@ use crate::identity;
 use crate::ledger::{self, Decision};
 use crate::planner::why;
 use crate::primitives::{Clock, Timestamp};
+use crate::rules::condition::Needs;
 use crate::rules::{self, RuleStatus, StoredRule};
 use crate::situation;
 use crate::stores::Store;
@@ -58,7 +59,10 @@ fn read(args: &WhyArgs, db: &Db, store: &Store, now: Timestamp) -> Result<Vec<De
         };
         let live: Vec<StoredRule> =
             rules::store::all(conn, store.id)?.into_iter().filter(is_asked_for).collect();
-        let situation = situation::store::load(conn, store, &[customer])?;
+        let situation = {
+            let needs = Needs::of(live.iter().flat_map(|rule| rule.rule.conditions()));
+            situation::store::load_for(conn, store, &[customer], &needs, now)?
+        };
         let mut lines = situation.first().map_or_else(Vec::new, |situation| {
             let is_known =
                 |rule: &StoredRule| recorded.iter().any(|line| line.rule == rule.rule.key);

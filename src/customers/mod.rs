@@ -1,6 +1,7 @@
 //! Who customers are: profile, consent, rollup. Made by folding facts; see `journal::fold`.
 
 mod consent;
+mod days;
 pub mod merge;
 mod rollup;
 pub mod store;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::primitives::{EmailAddress, Timestamp};
 
 pub use consent::{Consent, ConsentState, ConsentTold};
+pub use days::{DAYS_KEPT, DayKnown, DayTold};
 pub use rollup::{Basket, Floors, OpenVisit, OrderEmail, Rollup, State, Viewed, VisitDepth};
 
 /// What a fact changes in a profile: `None` leaves a field as it is.

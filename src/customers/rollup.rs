@@ -1,7 +1,10 @@
 //! A customer's running totals and moments.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::DayKnown;
 use crate::primitives::{Currency, Delay, EmailAddress, Timestamp};
 use crate::products::ProductRef;
 use crate::text_enum;
@@ -69,6 +72,9 @@ pub struct State {
     pub viewed: Vec<Viewed>,
     #[serde(skip_serializing_if = "is_default")]
     pub floors: Floors,
+    /// Days of the year that the profile tells, by the traits' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub days: BTreeMap<String, DayKnown>,
     /// The address the customer gave last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailAddress>,

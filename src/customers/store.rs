@@ -5,7 +5,7 @@ use diesel::upsert::excluded;
 
 use super::{ConsentState, Profile, Rollup, State};
 use crate::db::Conn;
-use crate::db::schema::{customers, rollups};
+use crate::db::schema::{customer_days, customers, rollups};
 use crate::each_backend;
 use crate::primitives::{Currency, CustomerId, EmailAddress, StoreId, Timestamp};
 
@@ -316,6 +316,36 @@ pub fn save_rollups(
                 rollups::state.eq(excluded(rollups::state)),
             ))
             .execute(c))?;
+    }
+    Ok(())
+}
+
+/// Makes the days of these customers those that their rollups tell.
+pub fn save_days(
+    conn: &mut Conn,
+    store: StoreId,
+    all: &[(CustomerId, &Rollup)],
+) -> QueryResult<()> {
+    for part in all.chunks(CHUNK) {
+        let ids: Vec<CustomerId> = part.iter().map(|(id, _)| *id).collect();
+        diesel::delete(customer_days::table.filter(customer_days::customer_id.eq_any(&ids)))
+            .execute(conn)?;
+        let rows: Vec<_> = part
+            .iter()
+            .flat_map(|(id, rollup)| rollup.state.days.iter().map(move |day| (*id, day)))
+            .map(|(id, (field, known))| {
+                (
+                    customer_days::customer_id.eq(id),
+                    customer_days::field.eq(field),
+                    customer_days::store_id.eq(store),
+                    customer_days::month_day.eq(known.day.month_day()),
+                )
+            })
+            .collect();
+        for rows in rows.chunks(CHUNK) {
+            let rows = rows.to_vec();
+            each_backend!(&mut *conn, c => diesel::insert_into(customer_days::table).values(rows).execute(c))?;
+        }
     }
     Ok(())
 }

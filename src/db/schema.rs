@@ -325,6 +325,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    customer_days (customer_id, field) {
+        customer_id -> BigInt,
+        field -> Text,
+        store_id -> BigInt,
+        month_day -> SmallInt,
+    }
+}
+
+diesel::table! {
+    firings (rule_id, fired_at) {
+        rule_id -> BigInt,
+        fired_at -> BigInt,
+        reached -> BigInt,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     rules (id) {
         id -> BigInt,
         store_id -> BigInt,

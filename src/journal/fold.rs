@@ -9,7 +9,8 @@ use std::collections::btree_map::Entry;
 
 use super::{Body, CartChange, Context, Payload, Source};
 use crate::customers::{
-    Basket, ConsentTold, Floors, OpenVisit, OrderEmail, Profile, Rollup, Viewed, VisitDepth,
+    Basket, ConsentTold, DAYS_KEPT, DayKnown, DayTold, Floors, OpenVisit, OrderEmail, Profile,
+    Rollup, Viewed, VisitDepth,
 };
 use crate::identity::Identifiers;
 use crate::orders::store::Log;
@@ -66,6 +67,8 @@ pub struct Folded {
     pub visits: BTreeMap<Timestamp, OpenVisit>,
     /// The orders that folding made or changed.
     pub touched_orders: std::collections::BTreeSet<String>,
+    /// Whether a day of the year was told anew, or taken back.
+    pub days_changed: bool,
 }
 
 /// The whole history of a customer folded: facts sorted by position. `external_id` is the shop's own id for them.
@@ -176,6 +179,9 @@ impl Folded {
         match body {
             Body::Identified { traits } => {
                 self.profile.take(traits);
+                for (name, value) in &traits.other {
+                    self.take_day(name, value.as_str(), fact);
+                }
                 if let Some(told) = &traits.consent {
                     self.take_consent(told, fact.occurred_at);
                 }
@@ -183,6 +189,21 @@ impl Folded {
             Body::ConsentChanged(told) => self.take_consent(told, fact.occurred_at),
             _ => {}
         }
+    }
+
+    /// A day that is told again is no news: its floor stays that of the first word on it.
+    fn take_day(&mut self, name: &str, told: Option<&str>, fact: &Fact) {
+        let days = &mut self.rollup.state.days;
+        let known = days.get(name).map(|known| known.day);
+        match told.and_then(|told| told.parse::<DayTold>().ok()) {
+            Some(day) if known == Some(day) => return,
+            Some(day) if known.is_some() || days.len() < DAYS_KEPT => {
+                days.insert(name.to_owned(), DayKnown { day, floor: fact.floor() });
+            }
+            None if known.is_some() => drop(days.remove(name)),
+            _ => return,
+        }
+        self.days_changed = true;
     }
 
     fn take_consent(&mut self, told: &ConsentTold, at: Timestamp) {

@@ -48,6 +48,9 @@ impl Keeper {
             .map(|stored| {
                 let facts = by_customer.get(&stored.id).copied().unwrap_or_default();
                 let folded = fold_all(stored.profile.external_id.as_deref(), facts, &self.frame);
+                // What was theirs and is another's now goes, too.
+                let days_changed = folded.days_changed || !stored.rollup.state.days.is_empty();
+                let folded = Folded { days_changed, ..folded };
                 Kept { id: stored.id, folded, profile_changed: true }
             })
             .collect();
@@ -68,6 +71,12 @@ impl Keeper {
         customers::save_profiles(conn, self.store, &profiles)?;
         let rollups: Vec<_> = folded.iter().map(|kept| (kept.id, &kept.folded.rollup)).collect();
         customers::save_rollups(conn, self.store, &self.frame.currency, self.changed_at, &rollups)?;
+        let told: Vec<_> = folded
+            .iter()
+            .filter(|kept| kept.folded.days_changed)
+            .map(|kept| (kept.id, &kept.folded.rollup))
+            .collect();
+        customers::save_days(conn, self.store, &told)?;
         let rows: Vec<Visit> = folded
             .iter()
             .flat_map(|kept| {

@@ -1,9 +1,11 @@
 //! What a rule counts from: the episode it would write about, and when that falls due. Pure.
 
+use super::dates::episode_of;
+use crate::customers::DayTold;
 use crate::ledger::{Enrolment, Reason};
 use crate::outbox::door::closed_by_order;
 use crate::primitives::{Delay, Timestamp};
-use crate::rules::{StoredRule, TriggerKind};
+use crate::rules::{DayOffset, FIRST_ORDER, StoredRule, TriggerKind};
 use crate::situation::{Moments, OrderMoment};
 
 /// A basket untouched for so long is forgotten (design: Basket).
@@ -118,6 +120,50 @@ impl Episode {
                 let stay = moments.at_risk.iter().find(|(id, _)| *id == rule.id);
                 Self::stay(stay.ok_or(Silence::NothingHappened)?.1)
             }
+            TriggerKind::Date { field, offset } => {
+                Self::of_day(rule, field, *offset, moments, now)?
+            }
+            // Only who is asked by a firing is asked at all: the audience is that of its hour.
+            TriggerKind::Schedule { .. } => match moments.firing {
+                Some((id, fired_at)) if id == rule.id => Self::stay(fired_at),
+                _ => return Err(Silence::NothingHappened),
+            },
+        })
+    }
+
+    /// The last such day while it is in the rule's window, else the next one. The order or profile that tells of it
+    /// may be younger than the day: of a day once lived through, the first anniversary is a year later.
+    fn of_day(
+        rule: &StoredRule,
+        field: &str,
+        offset: DayOffset,
+        moments: &Moments,
+        now: Timestamp,
+    ) -> Result<Self, Silence> {
+        let (told, floor, from) = if field == FIRST_ORDER {
+            let order = moments.first_order.as_ref().ok_or(Silence::NothingHappened)?;
+            let day = DayTold::from(order.at.day_in(&moments.zone));
+            (day, order.floor, day.year.map(|year| year + 1))
+        } else {
+            let known = moments.days.get(field).ok_or(Silence::NothingHappened)?;
+            (known.day, Some(known.floor), known.day.year)
+        };
+        let this_year = now.day_in(&moments.zone).year();
+        let days = (this_year - 2..=this_year + 2)
+            .filter(|year| from.is_none_or(|from| *year >= from))
+            .filter_map(|year| told.in_year(year)?.checked_add(offset.span()).ok())
+            .map(|day| (moments.zone.start_of(day), day));
+        let (past, coming): (Vec<_>, Vec<_>) = days.partition(|(begins, _)| *begins <= now);
+        let last = past.last().filter(|(begins, _)| *begins > now.minus(window(rule)));
+        let (begins, day) = last.or(coming.first()).ok_or(Silence::NothingHappened)?;
+        let start = episode_of(*day);
+        Ok(Self {
+            start,
+            moment: start,
+            order_id: None,
+            stops_after: *begins,
+            falls_due: Some(*begins),
+            floor,
         })
     }
 
@@ -195,7 +241,11 @@ fn expected(rule: &StoredRule, moments: &Moments) -> Option<Timestamp> {
 
 /// How far back what fell due is still looked at: an outage shorter than that loses nothing.
 pub fn window(rule: &StoredRule) -> Delay {
-    rule.rule.trigger.useful_for.max(Delay::hours(72))
+    match rule.rule.trigger.kind {
+        // A firing that is of no use any more is not made up, and nobody is told so.
+        TriggerKind::Schedule { .. } => rule.rule.trigger.useful_for,
+        _ => rule.rule.trigger.useful_for.max(Delay::hours(72)),
+    }
 }
 
 /// The rules between which the stage ladder holds within one episode.

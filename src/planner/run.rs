@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::decide::{Pass, plan};
-use super::stays;
 use super::store::{self, Reach};
+use super::{campaign, dates, stays};
 use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants};
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
 use crate::rules::condition::Needs;
-use crate::rules::{self, RuleStatus, StoredRule};
+use crate::rules::{self, RuleStatus, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation;
 use crate::stores::Store;
@@ -33,6 +33,8 @@ struct Position {
     last_window: Option<Timestamp>,
     /// The rules it knew, by version and live_since: another trigger begins anew.
     rules: HashMap<RuleId, (i32, Option<Timestamp>)>,
+    /// The firings of schedules that were carried out to their end.
+    fired: HashMap<RuleId, Timestamp>,
 }
 
 impl Positions {
@@ -59,7 +61,7 @@ pub fn pass(
     if store.mail_from.is_none() || store.postal_address.is_none() {
         return Ok(Tally::default());
     }
-    let position = positions.map(|positions| positions.stores.entry(store.id).or_default());
+    let mut position = positions.map(|positions| positions.stores.entry(store.id).or_default());
     let since = position.as_deref().and_then(|position| position.since(at.machine));
     let known = position.as_deref().map(|position| position.rules.clone()).unwrap_or_default();
 
@@ -76,15 +78,27 @@ pub fn pass(
         tally.add(db.write_here(|conn| -> Result<_, DbError> {
             let free = situation::store::lock_free(conn, batch)?;
             busy.extend(batch.iter().filter(|id| free.binary_search(id).is_err()));
-            decide(conn, &pass, at, &free)
+            decide(conn, &pass, at, &free, None)
         })?);
     }
     // Those whom somebody else held: one by one, since now there is nothing to do but wait for each.
     for customer in busy {
         tally.add(db.write_here(|conn| -> Result<_, DbError> {
             situation::store::lock(conn, customer)?;
-            decide(conn, &pass, at, &[customer])
+            decide(conn, &pass, at, &[customer], None)
         })?);
+    }
+    for rule in &live {
+        let Some(firing) = campaign::firing(rule, store, at.now) else { continue };
+        if position.as_deref().is_some_and(|known| known.fired.get(&rule.id) == Some(&firing)) {
+            continue;
+        }
+        let pages = position.is_some().then_some(campaign::PAGES);
+        let (told, is_over) = campaign::carry_on(db, &pass, rule, firing, at, pages)?;
+        tally.add(told);
+        if let Some(position) = position.as_deref_mut().filter(|_| is_over) {
+            position.fired.insert(rule.id, firing);
+        }
     }
     if let Some(position) = position {
         position.advance(at.machine, since.is_none(), &live);
@@ -92,16 +106,20 @@ pub fn pass(
     Ok(tally)
 }
 
-/// Decides about customers whose rows are locked, and writes it.
-fn decide(
+/// Decides about customers whose rows are locked, and writes it. `firing` is what a schedule asks them for, if one does.
+pub(super) fn decide(
     conn: &mut Conn,
     pass: &Pass,
     at: Instants,
     customers: &[CustomerId],
+    firing: Option<(RuleId, Timestamp)>,
 ) -> Result<Tally, DbError> {
     let asked = pass.rules.iter().flat_map(|rule| rule.rule.conditions());
     let needs = Needs::of(asked);
-    let situations = situation::store::load_for(conn, pass.store, customers, &needs, pass.now)?;
+    let mut situations = situation::store::load_for(conn, pass.store, customers, &needs, pass.now)?;
+    for situation in &mut situations {
+        situation.moments.firing = firing;
+    }
     let decided: Vec<_> = situations
         .iter()
         .map(|situation| (situation.customer, plan(pass, situation)))
@@ -139,12 +157,21 @@ fn find(
     let changed = since.map(|since| since.minus(STRAGGLERS));
     for rule in live {
         let is_known = known.get(&rule.id) == Some(&(rule.version, rule.live_since));
-        match since.zip(changed).filter(|_| is_known) {
+        let reaches = match since.zip(changed).filter(|_| is_known) {
             Some((since, changed)) => {
-                due.extend(store::due(conn, rule, at.now, Reach::DueSince(since))?);
-                due.extend(store::due(conn, rule, at.now, Reach::ChangedSince(changed))?);
+                vec![Reach::DueSince(since), Reach::ChangedSince(changed)]
             }
-            None => due.extend(store::due(conn, rule, at.now, Reach::Window)?),
+            None => vec![Reach::Window],
+        };
+        for reach in reaches {
+            due.extend(match &rule.rule.trigger.kind {
+                // Its customers are found page by page, once for each firing.
+                TriggerKind::Schedule { .. } => Vec::new(),
+                TriggerKind::Date { field, offset } => {
+                    dates::due(conn, store, rule, (field, *offset), at.now, reach)?
+                }
+                _ => store::due(conn, rule, at.now, reach)?,
+            });
         }
     }
     match changed {

@@ -197,6 +197,13 @@ impl<'de> Deserialize<'de> for Delay {
     }
 }
 
+/// UTC.
+impl Default for Zone {
+    fn default() -> Self {
+        Self::utc()
+    }
+}
+
 /// An IANA time zone, known to the zone database that is built in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);

@@ -201,7 +201,10 @@ pub fn falling_due(
         | TriggerKind::WinBack { .. } => "last_order_at",
         TriggerKind::RepurchaseDue { after: None } => "next_order_expected_at",
         // Who crosses a line when is for the next scorings to tell.
-        TriggerKind::SegmentEntered { .. } | TriggerKind::AtRisk { .. } => return Ok(None),
+        TriggerKind::SegmentEntered { .. }
+        | TriggerKind::AtRisk { .. }
+        | TriggerKind::Date { .. }
+        | TriggerKind::Schedule { .. } => return Ok(None),
     };
     let table = if column == "next_order_expected_at" { "scores" } else { "rollups" };
     let from = now.minus(trigger.after());

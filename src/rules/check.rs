@@ -92,6 +92,9 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
         {
             warnings.push(format!("after = \"{after}\" can reach someone still at the checkout"));
         }
+        TriggerKind::Schedule { .. } if rule.audience.is_none() => warnings.push(
+            "it has no audience: each firing writes to everybody who can be written to".to_owned(),
+        ),
         TriggerKind::WinBack { after, until: Some(until) }
             if until.as_seconds() - after.as_seconds() < useful_for.as_seconds() =>
         {

@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 pub mod condition;
+pub mod cron;
 mod difference;
 mod document;
 mod rule;
@@ -13,6 +14,10 @@ pub mod store;
 pub use apply::{Applied, apply, export, preview};
 pub use check::check;
 pub use condition::{Condition, Subject};
+pub use cron::Cron;
 pub use difference::{Change, ValueChange};
 pub use document::{DocumentErrors, Problem, ShopDocument, defaults};
-pub use rule::{Class, Rule, RuleStatus, Rung, Step, StopOn, StoredRule, Trigger, TriggerKind};
+pub use rule::{
+    Class, DayOffset, FIRST_ORDER, Rule, RuleStatus, Rung, Step, StopOn, StoredRule, Trigger,
+    TriggerKind,
+};

@@ -1,8 +1,12 @@
 //! A rule as a value: a moment and a delay, an audience, steps, guardrails, a holdout.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::condition::Condition;
+use super::cron::Cron;
 use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
 use crate::text_enum;
 
@@ -110,6 +114,66 @@ pub enum TriggerKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value_above: Option<f64>,
     },
+    /// A day of the year, moved by some days; it begins in the customer's own zone.
+    Date {
+        /// A trait that tells a day, such as `birthday`; or `first_order`.
+        field: String,
+        offset: DayOffset,
+    },
+    /// A campaign to the audience, by a cron line in the store's zone.
+    Schedule {
+        cron: Cron,
+    },
+}
+
+/// The day of the year on which a customer first ordered.
+pub const FIRST_ORDER: &str = "first_order";
+
+/// Whole days before (negative) or after a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DayOffset(pub i32);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no offset: write whole days, such as \"-3d\", \"0d\" or \"7d\", at most half a year"
+)]
+pub struct InvalidDayOffset(String);
+
+impl DayOffset {
+    const MOST: i32 = 183;
+
+    pub fn span(self) -> jiff::Span {
+        jiff::Span::new().days(self.0)
+    }
+}
+
+impl FromStr for DayOffset {
+    type Err = InvalidDayOffset;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        let days = raw.trim().strip_suffix('d').and_then(|days| days.trim_end().parse().ok());
+        days.filter(|days| (-Self::MOST..=Self::MOST).contains(days))
+            .map(Self)
+            .ok_or_else(|| InvalidDayOffset(raw.to_owned()))
+    }
+}
+
+impl fmt::Display for DayOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}d", self.0)
+    }
+}
+
+impl Serialize for DayOffset {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DayOffset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 impl TriggerKind {
@@ -124,6 +188,8 @@ impl TriggerKind {
             Self::WinBack { .. } => "win_back",
             Self::SegmentEntered { .. } => "segment_entered",
             Self::AtRisk { .. } => "at_risk",
+            Self::Date { .. } => "date",
+            Self::Schedule { .. } => "schedule",
         }
     }
 
@@ -140,6 +206,7 @@ impl TriggerKind {
             Self::RepurchaseDue { after } => after.unwrap_or(Delay::ZERO),
             // Each scoring is a day after the last: that is delay enough.
             Self::AtRisk { .. } => Delay::ZERO,
+            Self::Date { .. } | Self::Schedule { .. } => Delay::ZERO,
         }
     }
 
@@ -153,6 +220,8 @@ impl TriggerKind {
             Self::RepurchaseDue { .. } => Rung::Repurchase,
             Self::SegmentEntered { .. } | Self::AtRisk { .. } => Rung::AtRisk,
             Self::WinBack { .. } => Rung::WinBack,
+            Self::Date { .. } => Rung::Date,
+            Self::Schedule { .. } => Rung::Schedule,
         }
     }
 }
@@ -168,6 +237,8 @@ pub enum Rung {
     Repurchase,
     AtRisk,
     WinBack,
+    Date,
+    Schedule,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

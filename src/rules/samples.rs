@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::condition::{Did, Field, Op, SEGMENTS};
-use super::{Class, Condition, Rule, RuleStatus, ShopDocument, Step, StopOn, Trigger, TriggerKind};
+use super::{
+    Class, Condition, DayOffset, Rule, RuleStatus, ShopDocument, Step, StopOn, Trigger, TriggerKind,
+};
 use crate::primitives::Delay;
 use crate::stores::{Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sending};
 
@@ -140,7 +142,7 @@ pub fn any_condition() -> impl Strategy<Value = Condition> {
 }
 
 fn any_trigger() -> impl Strategy<Value = Trigger> {
-    let kind = (0..9u8, any_delay(), option::of(any_delay()), any_of(&SEGMENTS), 0..9u32, 0..9u32)
+    let kind = (0..11u8, any_delay(), option::of(any_delay()), any_of(&SEGMENTS), 0..9u32, 0..9u32)
         .prop_map(|(kind, after, more, segment, min_visits, min_product_views)| match kind {
             0 => TriggerKind::VisitedWithoutBuying { after, min_visits, min_product_views },
             1 => TriggerKind::CartAbandoned { after },
@@ -153,6 +155,15 @@ fn any_trigger() -> impl Strategy<Value = Trigger> {
                 until: more.map(|more| Delay::seconds(after.as_seconds() + more.as_seconds())),
             },
             7 => TriggerKind::SegmentEntered { segment: segment.to_owned(), after },
+            8 => TriggerKind::Date {
+                field: ["birthday", "first_order"][min_visits as usize % 2].to_owned(),
+                offset: DayOffset(min_product_views as i32 - 4),
+            },
+            9 => TriggerKind::Schedule {
+                cron: format!("{min_visits} 9 * * {}", min_product_views % 7)
+                    .parse()
+                    .expect("a cron line"),
+            },
             _ => TriggerKind::AtRisk {
                 p_alive_below: (min_visits > 0).then(|| f64::from(min_visits) / 10.0),
                 value_above: (min_product_views > 0).then(|| f64::from(min_product_views) * 12.5),

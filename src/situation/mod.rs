@@ -8,7 +8,10 @@ mod behaviour;
 pub mod samples;
 pub mod store;
 
+use std::collections::BTreeMap;
+
 pub use crate::customers::ConsentState;
+use crate::customers::DayKnown;
 use crate::ledger::Enrolment;
 use crate::primitives::{CustomerId, EmailAddress, RuleId, Timestamp, Zone};
 use crate::rules::condition::Subject;
@@ -66,6 +69,14 @@ pub struct Moments {
     pub next_order_expected_at: Option<Timestamp>,
     /// Segment, and since when.
     pub segment: Option<(String, Timestamp)>,
+    /// Days of the year that the profile tells, by their names.
+    pub days: BTreeMap<String, DayKnown>,
+    /// The customer's own, else the store's: where days begin.
+    pub zone: Zone,
+    /// Where schedules are read.
+    pub store_zone: Zone,
+    /// The firing of a schedule that is carried out now.
+    pub firing: Option<(RuleId, Timestamp)>,
     /// The products that they are expected to buy again, soonest first; none until that is known of the last order.
     pub repurchases: Vec<RepurchaseMoment>,
     /// Beyond the lines of which `at_risk` rules, and since when.

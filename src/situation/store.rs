@@ -17,7 +17,7 @@ use crate::db::schema::{
     assignments, at_risk_stays, customers, orders, rollups, scores, suppressions,
 };
 use crate::ledger::{self, Enrolment};
-use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp};
+use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp, Zone};
 use crate::rules::condition::{Needs, Subject};
 use crate::scoring::rhythm;
 use crate::stores::Store;
@@ -199,6 +199,8 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
             identity: identity(&person),
             standing: standing(&person, is_suppressed, store),
             moments: Moments {
+                zone: zone(&person, store),
+                store_zone: store.timezone.clone(),
                 at_risk: stays.remove(id).unwrap_or_default(),
                 repurchases: again
                     .remove(id)
@@ -284,13 +286,17 @@ fn identity(person: &CustomerRow) -> String {
 }
 
 fn standing(person: &CustomerRow, suppressed: bool, store: &Store) -> Standing {
-    let own_zone = person.timezone.as_deref().and_then(|name| name.parse().ok());
     Standing {
         address: person.email.clone(),
         consent: person.consent,
         suppressed,
-        zone: own_zone.unwrap_or_else(|| store.timezone.clone()),
+        zone: zone(person, store),
     }
+}
+
+fn zone(person: &CustomerRow, store: &Store) -> Zone {
+    let own = person.timezone.as_deref().and_then(|name| name.parse().ok());
+    own.unwrap_or_else(|| store.timezone.clone())
 }
 
 fn moments(
@@ -359,6 +365,7 @@ fn moments_of(
             .filter(|score| score.last_order_at == rollup.last_order_at)
             .and_then(|score| score.next_order_expected_at),
         segment: score.map(|score| (score.segment.clone(), score.segment_since)),
+        days: state.days.clone(),
         ..Moments::default()
     }
 }

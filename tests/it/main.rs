@@ -16,6 +16,7 @@ mod import;
 mod main_job;
 mod schema;
 mod outbox;
+mod occasions;
 mod planner;
 mod scoring;
 mod serve;

@@ -302,13 +302,13 @@ on_both_backends! {
         let program = Program::on(&test);
         program.write("shop.toml", EXAMPLE);
         program.run(&["apply", "shop.toml"]);
-        program.write("wrong.toml", &EXAMPLE.replace("priority = 50", "priorty = 50").replace("\"win_back\"", "\"date\""));
+        program.write("wrong.toml", &EXAMPLE.replace("priority = 50", "priorty = 50").replace("\"win_back\"", "\"birthday\""));
         let refused = program.run(&["apply", "wrong.toml"]);
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{refused:?}");
         let said: Vec<&str> = refused.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(said.len(), 2, "{refused:?}");
         assert!(said[0].starts_with("error: wrong.toml:38: unknown key `priorty` in [[rule]] \"browsed-not-bought\"; allowed: key"), "{}", said[0]);
-        assert!(said[1].contains("`date`") && said[1].contains("not available in this version"), "{}", said[1]);
+        assert!(said[1].contains("unknown kind `birthday`") && said[1].contains("date, schedule"), "{}", said[1]);
         assert_eq!(program.run(&["apply", "shop.toml"]).stdout, "nothing to change\n");
         for (arguments, said) in [
             (vec!["apply", "missing.toml"], "missing.toml cannot be read"),

@@ -10,8 +10,9 @@ use super::page::{Page, shown};
 use super::templates::Names;
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
-use crate::primitives::Timestamp;
-use crate::rules::{self, Rule, StoredRule};
+use crate::primitives::{Timestamp, Zone};
+use crate::rules::{self, Rule, StoredRule, TriggerKind};
+use crate::stores;
 
 #[derive(Serialize)]
 pub struct Item {
@@ -20,19 +21,28 @@ pub struct Item {
     version: i32,
     /// Of the trigger as it stands: what fell due before is left alone.
     live_since: Option<Timestamp>,
+    /// Of a schedule, the next five.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    next_runs: Vec<Timestamp>,
 }
 
 impl Item {
     /// The status in force, which may have changed since the definition was written.
-    fn of(stored: StoredRule) -> Self {
+    fn of(stored: StoredRule, zone: &Zone, now: Timestamp) -> Self {
+        let next_runs = match &stored.rule.trigger.kind {
+            TriggerKind::Schedule { cron } => cron.upcoming(now, zone, 5),
+            _ => Vec::new(),
+        };
         let rule = Rule { status: stored.status, ..stored.rule };
-        Self { rule, version: stored.version, live_since: stored.live_since }
+        Self { rule, version: stored.version, live_since: stored.live_since, next_runs }
     }
 }
 
 pub async fn list(key: ApiKey, app: Data<App>) -> Result<Json<Page<Item>>, Problem> {
-    read(&app, &key, |conn, store| {
-        let items = rules::store::all(conn, store.id)?.into_iter().map(Item::of).collect();
+    let now = app.clock.now();
+    read(&app, &key, move |conn, store| {
+        let all = rules::store::all(conn, store.id)?.into_iter();
+        let items = all.map(|stored| Item::of(stored, &store.timezone, now)).collect();
         // A store has tens of rules: one page holds them.
         Ok(Json(Page { items, next_cursor: None }))
     })
@@ -42,8 +52,10 @@ pub async fn list(key: ApiKey, app: Data<App>) -> Result<Json<Page<Item>>, Probl
 pub async fn show(key: ApiKey, app: Data<App>, rule: Path<String>) -> Result<Json<Item>, Problem> {
     let rule = rule.into_inner();
     let name = shown(&rule);
+    let now = app.clock.now();
     let found = read(&app, &key, move |conn, store| {
-        Ok(rules::store::find_by_key(conn, store.id, &rule)?.map(Item::of))
+        let found = rules::store::find_by_key(conn, store.id, &rule)?;
+        Ok(found.map(|stored| Item::of(stored, &store.timezone, now)))
     });
     found.await?.map(Json).ok_or_else(|| {
         Problem::unknown("/problems/unknown-rule", format!("there is no rule `{name}`"))
@@ -70,7 +82,8 @@ pub async fn put(
             let is_new = rules::store::find_by_key(conn, store, &rule.key)?.is_none();
             rules::store::put(conn, store, &rule, now)?;
             let stored = rules::store::find_by_key(conn, store, &rule.key)?;
-            Ok((is_new, stored.map(Item::of)))
+            let zone = stores::store::find(conn, store)?.timezone;
+            Ok((is_new, stored.map(|stored| Item::of(stored, &zone, now))))
         })
         .await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -96,7 +109,9 @@ pub async fn retire(
             if !rules::store::is_retired(conn, stored.id)? {
                 rules::store::retire(conn, stored.id, now)?;
             }
-            Ok(rules::store::find_by_key(conn, store, &name)?.map(Item::of))
+            let zone = stores::store::find(conn, store)?.timezone;
+            let found = rules::store::find_by_key(conn, store, &name)?;
+            Ok(found.map(|stored| Item::of(stored, &zone, now)))
         })
         .await?;
     retired.map(Json).ok_or_else(|| {

@@ -7,7 +7,7 @@ use super::format::{Format, UNKNOWN};
 use super::html::Html;
 use crate::primitives::{Delay, Money, Timestamp};
 use crate::reports::at_risk;
-use crate::rules::{Rule, StopOn, TriggerKind};
+use crate::rules::{DayOffset, Rule, StopOn, TriggerKind};
 use crate::stores::Cap;
 
 /// A shape, a colour and the word.
@@ -278,6 +278,11 @@ fn share(format: &Format, share: f64) -> String {
 
 /// The moment and the delay: "4 hours after a visit without an order".
 pub fn moment(format: &Format, kind: &TriggerKind) -> String {
+    match kind {
+        TriggerKind::Date { field, offset } => return day_of_year(format, field, *offset),
+        TriggerKind::Schedule { cron } => return schedule(format, &cron.to_string()),
+        _ => {}
+    }
     let after = delay(format, kind.after());
     let key = if kind.after() == Delay::ZERO { "at" } else { "after" };
     let what = match kind {
@@ -306,6 +311,55 @@ pub fn moment(format: &Format, kind: &TriggerKind) -> String {
     } else {
         format.text("moment.after", &[("after", &after), ("what", &what)])
     }
+}
+
+/// "3 days before the birthday"
+fn day_of_year(format: &Format, field: &str, offset: DayOffset) -> String {
+    let day = known(format, "day_of_year", field);
+    let away = delay(format, Delay::days(i64::from(offset.0.abs())));
+    match offset.0 {
+        0 => format.text("moment.on_day", &[("day", &day)]),
+        ..0 => format.text("moment.before_day", &[("day", &day), ("away", &away)]),
+        _ => format.text("moment.after_day", &[("day", &day), ("away", &away)]),
+    }
+}
+
+/// "Every Monday at 09:00"; what is not said so simply is shown as it is written.
+fn schedule(format: &Format, cron: &str) -> String {
+    let parts: Vec<&str> = cron.split(' ').collect();
+    let number = |part: &str, max: u8| part.parse::<u8>().ok().filter(|n| *n <= max);
+    let read = match parts[..] {
+        [minute, hour, day, month, weekday] => number(minute, 59)
+            .zip(number(hour, 23))
+            .map(|(minute, hour)| (format!("{hour:02}:{minute:02}"), day, month, weekday)),
+        _ => None,
+    };
+    let said = read.and_then(|(time, day, month, weekday)| {
+        let time = ("time", &*time);
+        match (number(day, 31), number(month, 12), weekday) {
+            (None, None, "*") if (day, month) == ("*", "*") => {
+                Some(format.text("schedule.daily", &[time]))
+            }
+            (None, None, weekday) if (day, month) == ("*", "*") => {
+                let names = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
+                let by_name = names.iter().position(|name| weekday.eq_ignore_ascii_case(name));
+                let n = by_name.or_else(|| Some((usize::from(number(weekday, 7)?) + 6) % 7))?;
+                // The first of January 2024 was a Monday.
+                let day = jiff::civil::date(2024, 1, 1 + n as i8);
+                let weekday = format.weekday(day);
+                Some(format.text("schedule.weekly", &[("weekday", weekday), time]))
+            }
+            (Some(day), None, "*") if month == "*" => {
+                Some(format.text("schedule.monthly", &[("day", &day.to_string()), time]))
+            }
+            (Some(day), Some(month), "*") => Some(format.text(
+                "schedule.yearly",
+                &[("day", &day.to_string()), ("month", &month.to_string()), time],
+            )),
+            _ => None,
+        }
+    });
+    said.unwrap_or_else(|| format.text("schedule.other", &[("cron", cron)]))
 }
 
 /// An audience in words, read from its text form, so that a field added later still shows.
@@ -502,6 +556,39 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('_') && !text.contains("gte"), "{text}");
+    }
+
+    #[test]
+    fn days_and_schedules_read_as_words_in_both_languages() {
+        let (en, zh) = (format(Lang::En, "CNY"), format(Lang::Zh, "CNY"));
+        let day = |field: &str, offset: &str| TriggerKind::Date {
+            field: field.into(),
+            offset: offset.parse().unwrap(),
+        };
+        let cron = |text: &str| TriggerKind::Schedule { cron: text.parse().unwrap() };
+        for (kind, in_english, in_chinese) in [
+            (day("birthday", "0d"), "On the birthday", "生日当天"),
+            (day("birthday", "-3d"), "3 days before the birthday", "生日前 3 天"),
+            (
+                day("first_order", "7d"),
+                "7 days after the anniversary of the first order",
+                "首单周年日后 7 天",
+            ),
+            (day("wedding_day", "0d"), "On wedding day", "wedding day当天"),
+            (cron("0 9 * * *"), "Every day at 09:00", "每天 09:00"),
+            (cron("30 18 * * MON"), "Every Monday at 18:30", "每周一 18:30"),
+            (cron("0 10 * * 7"), "Every Sunday at 10:00", "每周日 10:00"),
+            (cron("0 10 1 * *"), "On day 1 of every month at 10:00", "每月 1 日 10:00"),
+            (cron("0 10 18 6 *"), "Every year on 18/6 at 10:00", "每年 6 月 18 日 10:00"),
+            (
+                cron("*/10 9-17 * * 1-5"),
+                "By the schedule */10 9-17 * * 1-5",
+                "按计划 */10 9-17 * * 1-5",
+            ),
+        ] {
+            assert_eq!(moment(&en, &kind), in_english);
+            assert_eq!(moment(&zh, &kind), in_chinese);
+        }
     }
 
     #[test]

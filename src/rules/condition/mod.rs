@@ -21,7 +21,7 @@ use crate::text_enum;
 pub use behaviour::{Behaviour, Deed, Did, Needs, Of, Received};
 use subject::Known;
 pub use subject::Subject;
-pub use traits::TraitAsked;
+pub use traits::{TraitAsked, is_name as is_trait_name};
 
 /// `all` / `any` / `not`, nested, over what is known of a customer and what they did.
 #[derive(Debug, Clone, PartialEq)]
@@ -325,6 +325,16 @@ impl Condition {
 impl Comparison {
     pub fn field(&self) -> Field {
         self.field
+    }
+
+    /// A field that is yes or no.
+    pub fn flag(field: Field, is: bool) -> Self {
+        Self { field, op: Op::Eq, operand: Operand::Flag(is) }
+    }
+
+    /// A field that is one of our own words.
+    pub fn word(field: Field, is: &str) -> Self {
+        Self { field, op: Op::Eq, operand: Operand::Text(is.to_owned()) }
     }
 
     fn holds(&self, subject: &Subject, now: Timestamp) -> bool {

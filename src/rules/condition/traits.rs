@@ -47,7 +47,7 @@ impl fmt::Display for TraitAsked {
 }
 
 /// Whether a trait of that name can be asked about: as shops name them, and nothing that a path could trip over.
-pub(super) fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
     !name.is_empty() && name.chars().count() <= 100 && name.chars().all(fits)
 }

@@ -361,8 +361,6 @@ template = "browse-remainder"
     #[test]
     fn what_later_versions_do_is_refused_as_such() {
         for (body, begin) in [
-            (one_rule("{ kind = \"date\", field = \"birthday\" }"), "3: the kind `date`"),
-            (one_rule("{ kind = \"schedule\", cron = \"0 9 * * *\" }"), "3: the kind `schedule`"),
             ("[sources.shopify]\nshop = \"x\"\n".into(), "1: `sources` in the document"),
             ("[sending]\ndaily_budget = 100\n".into(), "2: `daily_budget` in [sending]"),
             ("[sending]\n\ndkim = { domain = \"x\" }\n".into(), "3: `dkim` in [sending]"),
@@ -474,6 +472,20 @@ template = "browse-remainder"
             ("{ kind = \"segment_entered\" }", "has no `segment`"),
             ("{ kind = \"segment_entered\", segment = \"vip\" }", "must be one of: champions"),
             ("{ kind = \"birthday\" }", "unknown kind `birthday`"),
+            ("{ kind = \"date\" }", "(date) has no `field`"),
+            (
+                "{ kind = \"date\", field = \"birthday\", offset = \"-3h\" }",
+                "`-3h` is no offset: write whole days, such as \"-3d\"",
+            ),
+            (
+                "{ kind = \"date\", field = \"birthday\", after = \"1d\" }",
+                "unknown key `after` in the trigger of [[rule]] \"a\" (date); allowed: kind, field, offset, useful_for",
+            ),
+            ("{ kind = \"schedule\" }", "(schedule) has no `cron`"),
+            (
+                "{ kind = \"schedule\", cron = \"0 9 31 2 *\" }",
+                "`0 9 31 2 *` is no schedule: no such day ever comes",
+            ),
             ("{ kind = \"at_risk\", p_alive_below = 1.5 }", "a number from 0 to 1, not `1.5`"),
             ("{ kind = \"at_risk\", p_alive_below = 0 }", "must be more than 0"),
             ("{ kind = \"at_risk\", value_above = -1 }", "`value_above` in the trigger of"),
@@ -494,6 +506,8 @@ template = "browse-remainder"
             let own = match kind {
                 "segment_entered" => "segment = \"at_risk\", after = \"1h\"",
                 "at_risk" => "p_alive_below = 0.35, value_above = 500",
+                "date" => "field = \"birthday\", offset = \"-3d\"",
+                "schedule" => "cron = \"0 9 * * MON\"",
                 _ => "after = \"1h\"",
             };
             let rule = one_rule(&format!("{{ kind = \"{kind}\", {own} }}"));

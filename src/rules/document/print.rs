@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::{ShopDocument, defaults};
 use crate::primitives::Delay;
-use crate::rules::{Condition, Rule, Step, StopOn, Trigger, TriggerKind};
+use crate::rules::{Condition, DayOffset, Rule, Step, StopOn, Trigger, TriggerKind};
 use crate::stores::{Details, Scoring, Sending};
 
 /// One `key = value` line; `usual` ones say what would hold without them.
@@ -151,12 +151,16 @@ fn trigger(trigger: &Trigger) -> String {
     if let TriggerKind::SegmentEntered { segment, .. } = &trigger.kind {
         pairs.push(("segment", quoted(segment)));
     }
-    let has_delay = !matches!(
-        trigger.kind,
-        TriggerKind::RepurchaseDue { after: None } | TriggerKind::AtRisk { .. }
-    );
-    if has_delay {
-        pairs.push(("after", delay(trigger.kind.after())));
+    match &trigger.kind {
+        TriggerKind::RepurchaseDue { after: None } | TriggerKind::AtRisk { .. } => {}
+        TriggerKind::Date { field, offset } => {
+            pairs.push(("field", quoted(field)));
+            if *offset != DayOffset::default() {
+                pairs.push(("offset", quoted(&offset.to_string())));
+            }
+        }
+        TriggerKind::Schedule { cron } => pairs.push(("cron", quoted(&cron.to_string()))),
+        kind => pairs.push(("after", delay(kind.after()))),
     }
     match &trigger.kind {
         TriggerKind::WinBack { until: Some(until), .. } => pairs.push(("until", delay(*until))),

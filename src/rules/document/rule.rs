@@ -6,7 +6,7 @@ use super::defaults;
 use super::node::{Fields, Node, Problems, Value, shorten};
 use super::sections::positive;
 use crate::primitives::Delay;
-use crate::rules::{Condition, Rule, Step, StopOn, Trigger, TriggerKind, condition};
+use crate::rules::{Condition, DayOffset, Rule, Step, StopOn, Trigger, TriggerKind, condition};
 
 const MAX_STEPS: usize = 20;
 const MAX_COUNT: u32 = 1_000_000;
@@ -150,7 +150,7 @@ fn read_stop_on(fields: &Fields<'_>, problems: &mut Problems) -> Vec<StopOn> {
 }
 
 /// Which fields each kind of trigger takes, besides `kind` and `useful_for`.
-pub const KINDS: [(&str, &[&str]); 9] = [
+pub const KINDS: [(&str, &[&str]); 11] = [
     ("visited_without_buying", &["after", "min_visits", "min_product_views"]),
     ("cart_abandoned", &["after"]),
     ("checkout_abandoned", &["after"]),
@@ -160,9 +160,9 @@ pub const KINDS: [(&str, &[&str]); 9] = [
     ("win_back", &["after", "until"]),
     ("segment_entered", &["segment", "after"]),
     ("at_risk", &["p_alive_below", "value_above"]),
+    ("date", &["field", "offset"]),
+    ("schedule", &["cron"]),
 ];
-
-const LATER_KINDS: [&str; 2] = ["date", "schedule"];
 
 fn read_trigger(node: &Node, place: &str, problems: &mut Problems) -> Option<Trigger> {
     let names = || KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
@@ -185,16 +185,6 @@ fn read_trigger(node: &Node, place: &str, problems: &mut Problems) -> Option<Tri
         }
     };
     let (kind, at) = kind;
-    if LATER_KINDS.contains(&kind) {
-        problems.add(
-            at,
-            format!(
-                "the kind `{kind}` in {place} is not available in this version; available: {}",
-                names()
-            ),
-        );
-        return None;
-    }
     let Some((_, own)) = KINDS.iter().find(|(name, _)| *name == kind) else {
         problems
             .add(at, format!("unknown kind `{}` in {place}; allowed: {}", shorten(kind), names()));
@@ -214,6 +204,7 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
     // What follows an event may follow it at once; what waits for something not to happen must say how long.
     let at_once = matches!(kind, "first_order" | "order" | "segment_entered");
     let after = match fields.get("after") {
+        _ if matches!(kind, "date" | "schedule") => Some(Delay::ZERO),
         None if at_once => Some(Delay::ZERO),
         // Without a fixed time it is the customer's own rhythm that tells; and a line is crossed at some scoring.
         None if matches!(kind, "repurchase_due" | "at_risk") => Some(Delay::ZERO),
@@ -292,6 +283,24 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
                 Some(_) => Some(fields.number("value_above", 0.0, condition::LARGE, problems)?),
             };
             Some(TriggerKind::AtRisk { p_alive_below, value_above })
+        }
+        "date" => {
+            let node = fields.require("field", problems)?;
+            let field = fields.line("field", 100, problems)?;
+            if !condition::is_trait_name(&field) {
+                let wanted = "`first_order` or a trait's name, such as `birthday`: letters, digits, `_`, `-`";
+                fields.refuse("field", node, wanted, problems);
+                return None;
+            }
+            let offset = match fields.get("offset") {
+                None => DayOffset::default(),
+                Some(_) => fields.parsed("offset", problems)?,
+            };
+            Some(TriggerKind::Date { field, offset })
+        }
+        "schedule" => {
+            fields.require("cron", problems)?;
+            Some(TriggerKind::Schedule { cron: fields.parsed("cron", problems)? })
         }
         // `KINDS` and this list are one: a test reads every kind.
         _ => None,

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{CustomerRow, RollupRow, ScoreRow, Situation, identity, moments_of, standing, subject};
+use super::{
+    CustomerRow, Moments, RollupRow, ScoreRow, Situation, identity, moments_of, standing, subject,
+    zone,
+};
 use crate::customers::Basket;
 use crate::journal::fold::Folded;
 use crate::primitives::{Currency, CustomerId, EmailAddress, Timestamp};
@@ -57,7 +60,11 @@ impl Then<'_> {
             customer: self.customer,
             identity: identity(&person),
             standing: standing(&person, self.suppressed, self.store),
-            moments: moments_of(&rollup, state, score.as_ref(), &self.orders.0),
+            moments: Moments {
+                zone: zone(&person, self.store),
+                store_zone: self.store.timezone.clone(),
+                ..moments_of(&rollup, state, score.as_ref(), &self.orders.0)
+            },
             subject: subject(&person, Some(&rollup), score.as_ref(), self.store),
             enrolments: Vec::new(),
             arms: Vec::new(),

@@ -257,6 +257,11 @@ fn trigger(format: &Format, rule: &Listed) -> Vec<Pair> {
         TriggerKind::WinBack { until: Some(until), .. } => {
             add("until", words::delay(format, *until));
         }
+        TriggerKind::Schedule { cron } => {
+            let runs = cron.upcoming(format.now, &format.zone, 5);
+            let runs: Vec<String> = runs.into_iter().map(|at| format.when(at)).collect();
+            add("next_runs", runs.join(&format.text("list_comma", &[])));
+        }
         _ => {}
     }
     add("useful_for", words::delay(format, rule.rule.trigger.useful_for));

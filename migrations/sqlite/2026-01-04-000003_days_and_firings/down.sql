@@ -1,0 +1,2 @@
+DROP TABLE firings;
+DROP TABLE customer_days;
