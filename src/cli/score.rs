@@ -84,6 +84,24 @@ fn print_report(report: &Calibration) {
         }
         println!("\n{table}");
     }
+    match (&report.prospects, report.prospects_needed) {
+        (Some(one), _) => println!(
+            "Visitors' first order in 30 days: log loss {:.4} ({:.4} by the usual rate of {}), AUC {}, ECE {:.2} %, of {} \
+             visitors, {} of whom ordered{}.\n",
+            one.log_loss,
+            one.base_log_loss,
+            percent(one.base_rate),
+            one.auc.map_or("-".to_owned(), |auc| format!("{auc:.4}")),
+            one.ece_pct,
+            one.visitors,
+            one.first_orders,
+            if one.by_base_rate { "; the usual rate is used" } else { "" },
+        ),
+        (None, Some(needed)) => println!(
+            "Visitors' first order: not enough data yet (about {needed} more first orders of known visitors).\n"
+        ),
+        (None, None) => println!("Visitors' first order: not enough data yet.\n"),
+    }
     for horizon in &report.horizons {
         println!(
             "Forecast of {} for {} days: {} customers, {} days with orders came; made by {}.",

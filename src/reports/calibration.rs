@@ -10,6 +10,7 @@ use crate::scoring::learning::Judged;
 use crate::scoring::predict::evaluate::Figures;
 use crate::scoring::predict::metrics::Decile;
 use crate::scoring::predict::{Backtest, Choice, Day, Sufficiency};
+use crate::scoring::prospect::{NotYet, Prospects};
 use crate::scoring::store::{Learnt, learnings};
 
 /// The calibration report. All orders in it are days with orders: several of one day count as one.
@@ -20,11 +21,47 @@ pub struct Calibration {
     /// False: predictions are what is usual in shops, and `note` says how much is wanting.
     pub enough_data: bool,
     pub note: Option<String>,
+    /// About so many more repeat orders are wanted.
+    pub more_repeat_orders: Option<u32>,
+    /// How well visitors' first orders are told; `None` while too few were seen.
+    pub prospects: Option<ProspectsJudged>,
+    /// About so many more first orders of known visitors are wanted.
+    pub prospects_needed: Option<usize>,
     pub choice: Choice,
     pub models: Vec<ModelInUse>,
     pub backtest: Backtest,
     /// What would have been forecast 30, 90 and 365 days ago, knowing nothing of what came since.
     pub horizons: Vec<Horizon>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ProspectsJudged {
+    pub visitors: usize,
+    pub first_orders: usize,
+    pub log_loss: f64,
+    /// Of the usual rate, said of everyone.
+    pub base_log_loss: f64,
+    pub auc: Option<f64>,
+    pub ece_pct: f64,
+    /// The usual rate did better, and is used.
+    pub by_base_rate: bool,
+    pub base_rate: f64,
+}
+
+impl ProspectsJudged {
+    fn of(prospects: &Prospects) -> Self {
+        let quality = prospects.quality;
+        Self {
+            visitors: quality.visitors,
+            first_orders: quality.first_orders,
+            log_loss: quality.log_loss,
+            base_log_loss: quality.base_log_loss,
+            auc: quality.auc,
+            ece_pct: quality.ece_pct,
+            by_base_rate: prospects.by_base_rate,
+            base_rate: prospects.base_rate,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,6 +118,15 @@ impl Calibration {
             learned_at: newest.learned_at,
             enough_data: learned.sufficiency == Sufficiency::Enough,
             note: note(learned.sufficiency),
+            more_repeat_orders: match learned.sufficiency {
+                Sufficiency::TooFew { more_repeat_orders } => Some(more_repeat_orders),
+                _ => None,
+            },
+            prospects: newest.learning.prospects.as_ref().map(ProspectsJudged::of),
+            prospects_needed: match newest.learning.no_prospects {
+                Some(NotYet::TooFew { needed }) => Some(needed),
+                _ => None,
+            },
             choice: learned.choice,
             models: models.collect(),
             backtest: learned.backtest.clone(),

@@ -8,6 +8,7 @@ pub mod calibration;
 pub mod customer;
 pub mod customers;
 pub mod messages;
+pub mod movements;
 pub mod outbox;
 pub mod rhythm;
 pub mod rules;

@@ -16,8 +16,10 @@ pub struct Products {
     pub as_of: Timestamp,
     /// Repurchases that it was learnt from: a customer's purchase of a product after an earlier one.
     pub repurchases: u64,
+    /// False: customers come back to products too unevenly, and no days are told.
+    pub is_regular: bool,
     /// Of the store as a whole: the usual days from one purchase of a product to the next, if there is a next.
-    pub usual_gap_days: f64,
+    pub usual_gap_days: Option<f64>,
     /// And the chance of a next after the first.
     pub p_again: f64,
     pub items: Vec<Product>,
@@ -30,7 +32,7 @@ pub struct Product {
     /// Days on which a customer bought it, of the customers that were looked at; and how many were not the first.
     pub purchases: u64,
     pub repurchases: u64,
-    /// Null for one bought too seldom to tell.
+    /// Null for one bought too seldom or too unevenly to tell.
     pub usual_gap_days: Option<f64>,
     pub p_again: Option<f64>,
     /// How much longer twice the quantity lasts: 1 is no longer, 2 is twice as long.
@@ -41,6 +43,7 @@ pub struct Product {
 pub fn products(conn: &mut Conn, store: &Store, limit: usize) -> QueryResult<Option<Products>> {
     let Some((as_of, learnt)) = store::learnt(conn, store.id)? else { return Ok(None) };
     let (p_again, usual_gap_days) = learnt.rhythm.usual();
+    let is_regular = learnt.rhythm.is_regular();
     let ids: Vec<String> =
         learnt.products.iter().take(limit).map(|sold| sold.product_id.clone()).collect();
     let catalogue = products::find(conn, store.id, &ids)?;
@@ -54,7 +57,7 @@ pub fn products(conn: &mut Conn, store: &Store, limit: usize) -> QueryResult<Opt
             product_id: sold.product_id,
             purchases: sold.purchases,
             repurchases: sold.again,
-            usual_gap_days: told.map(|(days, _)| tenth(days)),
+            usual_gap_days: told.filter(|_| is_regular).map(|(days, _)| tenth(days)),
             p_again: told.map(|(_, chance)| shown(chance)),
             twice_lasts: shown(2_f64.powf(learnt.rhythm.lasts(key, category))),
         }
@@ -62,7 +65,8 @@ pub fn products(conn: &mut Conn, store: &Store, limit: usize) -> QueryResult<Opt
     Ok(Some(Products {
         as_of,
         repurchases: learnt.rhythm.gaps.closed,
-        usual_gap_days: tenth(usual_gap_days),
+        is_regular,
+        usual_gap_days: is_regular.then(|| tenth(usual_gap_days)),
         p_again: shown(p_again),
         items: items.collect(),
     }))

@@ -84,8 +84,7 @@ impl Person {
 }
 
 impl Person {
-    /// A lot drawn by the history alone: whoever's is low is a fair part of the people, and the same people whatever ids
-    /// they got. Two with the same history draw the same.
+    /// A lot drawn by the history alone. Two with the same history draw the same.
     pub fn lot(&self) -> u64 {
         let drawn_by = match &self.history {
             History::Buyer(buyer) => [
@@ -101,6 +100,26 @@ impl Person {
         };
         drawn_by.into_iter().fold(0, |lot, value| scatter(lot ^ value))
     }
+}
+
+/// A fair part of some people, at most `most` of them, by their lots: the same people whatever ids they got, since ids are
+/// made by chance. Each has a key of its own, by which learning can part them further.
+pub fn fair_part(
+    lots: impl IntoIterator<Item = (u64, CustomerId)>,
+    most: usize,
+) -> Vec<(u64, CustomerId)> {
+    let mut drawn: Vec<(u64, CustomerId)> = lots.into_iter().collect();
+    drawn.sort_unstable();
+    drawn.truncate(most);
+    let mut rank = 0;
+    (0..drawn.len())
+        .map(|n| {
+            let (lot, id) = drawn[n];
+            // Among those with one history it is nothing who comes first.
+            rank = if n > 0 && drawn[n - 1].0 == lot { rank + 1 } else { 0 };
+            (scatter(lot.wrapping_add(rank)), id)
+        })
+        .collect()
 }
 
 /// What a run found out about one person; how it is stored, but for when the segment was entered.
@@ -389,6 +408,29 @@ mod tests {
         assert_eq!(summary.cells[2][2].customers, 1);
         let json = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<Summary>(&json).unwrap(), summary);
+    }
+
+    #[test]
+    fn the_same_people_are_drawn_whatever_their_ids() {
+        let shop = |shift: i64| -> Vec<Person> {
+            (1..=200)
+                .map(|n| buyer(n * 7919 % 211 + shift, 1 + n as i32 % 3, n % 50 * 100, 90, None))
+                .collect()
+        };
+        let part = |people: &[Person]| -> Vec<(u64, i64)> {
+            let spent = |id: CustomerId| {
+                people.iter().find_map(|person| match &person.history {
+                    History::Buyer(buyer) if person.id == id => Some(buyer.spent),
+                    _ => None,
+                })
+            };
+            let lots = people.iter().map(|person| (person.lot(), person.id));
+            fair_part(lots, 60).into_iter().map(|(key, id)| (key, spent(id).unwrap())).collect()
+        };
+        let (one, other) = (part(&shop(0)), part(&shop(5_000)));
+        assert_eq!((one.len(), &one), (60, &other));
+        let keys: std::collections::BTreeSet<u64> = one.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys.len(), 60, "two with one history are two");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::predict::baselines::Baseline;
 use super::predict::evaluate::{Figures, Holdout};
 use super::predict::metrics::Decile;
 use super::predict::{Choice, Day, Known, Learned, OrderLog, Sufficiency};
-use super::prospect::Prospects;
+use super::prospect::{NotYet, Prospects};
 
 /// All that buyers are forecast by. It is stored, and forecasts the same when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Learning {
     pub spend: Spend,
     /// How visitors become buyers; `None` while too few were seen to.
     pub prospects: Option<Prospects>,
+    /// And why not.
+    #[serde(default)]
+    pub no_prospects: Option<NotYet>,
 }
 
 /// What the orders of one day are expected to come to.
@@ -77,6 +80,7 @@ impl Learning {
             orders: Learned::from_log(log, as_of, &Learned::HORIZONS),
             spend: Spend::learn(&known),
             prospects: None,
+            no_prospects: None,
         }
     }
 }

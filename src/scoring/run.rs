@@ -1,16 +1,15 @@
 //! Scores a store: load the people, measure the store, write what changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use super::assess::{Assessment, History, Measure, Person, Scored};
+use super::assess::{Assessment, History, Measure, Person, Scored, fair_part};
 use super::forecast::{Forecaster, WEEK};
 use super::learning::{Learning, Report as Calibration};
-use super::predict::history::scatter;
 use super::predict::{Day, Known, OrderLog, Purchase};
-use super::prospect::{self, Prospects};
+use super::prospect::{self, NotYet, Prospects};
 use super::store::{self, Run, StoredForecast, StoredScore, Table, ToWrite};
 use super::visitor::Depth;
 use super::{Kind, Summary, rhythm};
@@ -163,7 +162,12 @@ fn score_live(
         None => {
             let log = sampled_log(db, store, &people)?;
             let prospects = prospects(db, store, &people, today)?;
-            let learning = Learning { buyers, prospects, ..Learning::of(&log, today) };
+            let (prospects, no_prospects) = match prospects {
+                Ok(prospects) => (Some(prospects), None),
+                Err(why) => (None, Some(why)),
+            };
+            let learning =
+                Learning { buyers, prospects, no_prospects, ..Learning::of(&log, today) };
             let calibration = Calibration::of(&log, &learning.orders);
             (learning, Some(calibration))
         }
@@ -211,40 +215,40 @@ fn people_now(db: &Db, store: &Store) -> Result<Vec<Person>, ScoreError> {
     Ok(people)
 }
 
-/// The orders of at most about [`LEARNT_FROM`] buyers: fair by their ids, so that every run asks the same ones.
+/// The orders of at most [`LEARNT_FROM`] buyers: the same ones in every store with these orders.
 fn sampled_log(db: &Db, store: &Store, people: &[Person]) -> Result<OrderLog, ScoreError> {
     let is_buyer = |person: &&Person| matches!(person.history, History::Buyer(_));
-    let buyers = people.iter().filter(is_buyer).count();
+    let lots: Vec<_> = people.iter().filter(is_buyer).map(|p| (p.lot(), p.id)).collect();
+    let buyers = lots.len();
+    let drawn = fair_part(lots, LEARNT_FROM);
+    let keys: HashMap<CustomerId, u64> = drawn.iter().map(|(key, id)| (*id, *key)).collect();
     let counted = db.read_here(|conn| -> Result<_, ScoreError> {
         if buyers <= LEARNT_FROM {
             return Ok(orders::store::counting(conn, store.id, &store.currency, None)?);
         }
-        let limit = (LEARNT_FROM as f64 / buyers as f64 * u64::MAX as f64) as u64;
-        let sample: Vec<CustomerId> = people
-            .iter()
-            .filter(is_buyer)
-            .map(|person| person.id)
-            .filter(|id| scatter(id.0 as u64) <= limit)
-            .collect();
+        let mut sample: Vec<CustomerId> = drawn.iter().map(|(_, id)| *id).collect();
+        sample.sort_unstable();
         Ok(orders::store::counting(conn, store.id, &store.currency, Some(&sample))?)
     })?;
-    Ok(log_of(counted, &store.timezone))
+    Ok(keyed_log(counted, &keys, &store.timezone))
 }
 
-/// Learns how visitors become buyers, from people as they stood on days of the past. `None` while too few did.
+/// Learns how visitors become buyers, from people as they stood on days of the past; or says what is wanting.
 fn prospects(
     db: &Db,
     store: &Store,
     people: &[Person],
     today: Day,
-) -> Result<Option<Prospects>, ScoreError> {
+) -> Result<Result<Prospects, NotYet>, ScoreError> {
     if !people.iter().any(|person| matches!(person.history, History::Visitor(_))) {
-        return Ok(None);
+        return Ok(Prospects::learn(&[]));
     }
-    let limit = (LEARNT_FROM as f64 / people.len() as f64).min(1.0) * u64::MAX as f64;
+    let lots = people.iter().map(|person| (person.lot(), person.id));
+    let drawn: HashSet<CustomerId> =
+        fair_part(lots, LEARNT_FROM).into_iter().map(|(_, id)| id).collect();
     let first_orders: HashMap<CustomerId, Option<Day>> = people
         .iter()
-        .filter(|person| scatter(person.id.0 as u64) <= limit as u64)
+        .filter(|person| drawn.contains(&person.id))
         .map(|person| match &person.history {
             History::Buyer(buyer) => (person.id, Some(buyer.first_order_day)),
             History::Visitor(_) => (person.id, None),
@@ -269,7 +273,7 @@ fn prospects(
             }
         }
     }
-    Ok(Prospects::learn(&samples).ok())
+    Ok(Prospects::learn(&samples))
 }
 
 /// One who had visited by the end of a day, as known then. `own` are one person's visits, oldest first.
@@ -315,6 +319,18 @@ fn first_orders(
         one.p_first_order_30d = chances.get(&one.customer_id).copied();
     }
     Ok(())
+}
+
+/// Learning parts customers by their keys, so these must not be their ids.
+fn keyed_log(
+    counted: impl IntoIterator<Item = Counted>,
+    keys: &HashMap<CustomerId, u64>,
+    zone: &Zone,
+) -> OrderLog {
+    OrderLog::new(counted.into_iter().filter_map(|(customer, at, value)| {
+        let purchase = Purchase { day: at.day_number(zone), amount: value as f64 };
+        Some((*keys.get(&customer)?, purchase))
+    }))
 }
 
 fn log_of(counted: impl IntoIterator<Item = Counted>, zone: &Zone) -> OrderLog {
@@ -374,9 +390,10 @@ struct Past {
 /// Reads page by page; the folding of a page is shared among the cores.
 fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Past, ScoreError> {
     let frame = Frame { zone: store.timezone.clone(), currency: store.currency.clone() };
-    let (mut people, mut counted) = (Vec::new(), Vec::new());
-    // How many there are is not known before they are read: whoever's scattered id is above the limit is let go.
-    let (mut sampled, mut limit) = (0_usize, u64::MAX);
+    let mut people = Vec::new();
+    // Lot, id and orders. How many there are is not known before they are read: whoever's lot is above the limit is let go.
+    let mut sampled: Vec<(u64, CustomerId, Vec<Counted>)> = Vec::new();
+    let mut limit = u64::MAX;
     let mut after = CustomerId(i64::MIN);
     loop {
         let (ids, facts) = db.read_here(|conn| -> Result<_, ScoreError> {
@@ -393,7 +410,7 @@ fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Past, ScoreEr
                 let id = history[0].customer;
                 let folded = fold_all(None, history, &frame);
                 let person = Person::of(id, &folded.rollup, &frame.zone)?;
-                let orders = match scatter(id.0 as u64) <= limit {
+                let orders = match person.lot() <= limit {
                     true => counting(id, &folded, &frame.currency),
                     false => Vec::new(),
                 };
@@ -402,16 +419,19 @@ fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Past, ScoreEr
             .collect();
         for (person, orders) in folded {
             people.push(person);
-            sampled += usize::from(!orders.is_empty());
-            counted.extend(orders);
+            if !orders.is_empty() {
+                sampled.push((person.lot(), person.id, orders));
+            }
         }
-        while sampled > 2 * LEARNT_FROM {
+        while sampled.len() > 2 * LEARNT_FROM {
             limit /= 2;
-            counted.retain(|(id, ..): &Counted| scatter(id.0 as u64) <= limit);
-            sampled = counted.chunk_by(|a, b| a.0 == b.0).count();
+            sampled.retain(|(lot, ..)| *lot <= limit);
         }
     }
-    Ok(Past { people, log: log_of(counted, &store.timezone) })
+    let drawn = fair_part(sampled.iter().map(|(lot, id, _)| (*lot, *id)), LEARNT_FROM);
+    let keys = drawn.into_iter().map(|(key, id)| (id, key)).collect();
+    let counted = sampled.into_iter().flat_map(|(_, _, orders)| orders);
+    Ok(Past { people, log: keyed_log(counted, &keys, &store.timezone) })
 }
 
 fn counting(id: CustomerId, folded: &Folded, currency: &Currency) -> Vec<Counted> {

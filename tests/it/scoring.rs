@@ -8,6 +8,7 @@ use homing::journal::{
 };
 use homing::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
 use homing::reports::calibration::calibration;
+use homing::reports::movements::movements;
 use homing::scoring::store::{WorklistQuery, score_of, shown, worklist};
 use homing::scoring::why_now::Language;
 use homing::scoring::{self, Report, ScoreError, Segment, VisitorSegment};
@@ -243,6 +244,18 @@ on_both_backends! {
         let score = test.db.read_here(|conn| score_of(conn, store.id, CustomerId(10)).map_err(DbError::from)).unwrap().unwrap();
         assert_eq!((score.segment.as_str(), score.segment_since), ("champions", Some(later)));
         assert!(!score.at_risk);
+        // And all movements are told between any two instants.
+        let between = |from: Timestamp, to: Timestamp| {
+            test.db.read_here(|conn| movements(conn, &store, from, to).map_err(DbError::from)).unwrap()
+        };
+        let told = between(test.now, later);
+        assert_eq!((told.moved as u64, told.entered), (third.moved, 0));
+        let back = told.items.iter().find(|one| one.to == "champions").unwrap();
+        assert_eq!((back.from.as_deref(), back.customers), (Some("cant_lose_them"), 1));
+        assert_eq!(back.revenue.minor, 11_000);
+        let before = between(test.now.minus(Delay::hours(1)), test.now);
+        assert_eq!((before.moved, before.entered), (0, 10));
+        assert_eq!(between(later, later.plus(Delay::hours(1))).items, []);
         // Whoever stayed in a segment keeps the time of having entered it.
         let since: Vec<i64> = test.db.read_here(|conn| scores::table.filter(scores::customer_id.eq(1))
             .select(scores::segment_since).load(conn).map_err(DbError::from)).unwrap();

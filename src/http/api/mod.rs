@@ -32,6 +32,7 @@ type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 const RESOURCES: [Route; 17] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
+    ("/segments/movements", GET, |at| at.get(segments::movements)),
     ("/reports/calibration", GET, |at| at.get(reports::calibration)),
     ("/products/rhythm", GET, |at| at.get(products::rhythm)),
     ("/customers", GET, |at| at.get(customers::list)),

@@ -17,7 +17,9 @@ mod format;
 mod html;
 mod limits;
 mod memo;
+mod movements;
 mod outbox;
+mod predictions;
 mod render;
 mod rules;
 mod shell;
@@ -40,6 +42,7 @@ use crate::config::Config;
 use crate::db::{Conn, Db};
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::reports;
+use crate::reports::movements::Movements;
 use crate::reports::outbox::Reconciliation;
 use crate::reports::rules::Outcome;
 use crate::reports::today::WentOut;
@@ -72,6 +75,7 @@ struct Sums {
     reconciliation: memo::Memo<StoreId, Reconciliation>,
     spans: memo::Memo<(StoreId, i64), today::Compared>,
     outcomes: memo::Memo<(StoreId, Delay), Vec<Outcome>>,
+    movements: memo::Memo<(StoreId, i64), Movements>,
 }
 
 /// An order within so long after a message goes to it; and so far back the reconciliation line reaches.
@@ -159,6 +163,8 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
     all::<sign_in::SignInPage>(templates)?;
     all::<today::TodayPage>(templates)?;
     all::<at_risk::AtRiskPage>(templates)?;
+    all::<movements::MovementsPage>(templates)?;
+    all::<predictions::PredictionsPage>(templates)?;
     all::<customers::CustomersPage>(templates)?;
     all::<customer::CustomerPage>(templates)?;
     all::<rules::RulesPage>(templates)?;
@@ -206,6 +212,8 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/", web::get().to(today::page))
         .route("/at-risk", web::get().to(at_risk::page))
         .route("/at-risk/export", web::get().to(at_risk::export))
+        .route("/movements", web::get().to(movements::page))
+        .route("/predictions", web::get().to(predictions::page))
         .route("/customers", web::get().to(customers::page))
         .route("/customers/{id}", web::get().to(customer::page))
         .route("/rules", web::get().to(rules::list))

@@ -1,6 +1,6 @@
 //! Which of a customer's products are bought again, and when. Pure.
 
-use super::{Purchase, Rhythm, YEAR};
+use super::{Purchase, Rhythm, VAGUE, YEAR};
 use crate::primitives::{Timestamp, Zone};
 use crate::scoring::predict::history::key_of;
 
@@ -79,7 +79,7 @@ pub fn repurchases(
             let probability = forecast.p_within(YEAR);
             let gap_days = forecast.usual_gap();
             let left_out = f64::from(last.at.day_number(zone)) + gap_days < f64::from(last_day);
-            if probability < LIKELY || left_out {
+            if probability < LIKELY || forecast.spread() > VAGUE || left_out {
                 return None;
             }
             let after = |share| {

@@ -45,6 +45,10 @@ pub const YEAR: f64 = 365.0;
 /// Under this chance of a repurchase within a year there is nothing to expect, and no day is named.
 pub const LEAST_CHANCE: f64 = 0.1;
 
+/// More than this in ln(days), and gaps tell nothing to count from: one in three lies below 0.4 or above 2.7 times the
+/// usual one.
+pub const VAGUE: f64 = 1.0;
+
 /// All that a shop's rhythms are predicted by. It can be stored, and predicts the same when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rhythm {
@@ -173,6 +177,11 @@ impl Rhythm {
         Customer { rhythm: self, person, bought, as_of }
     }
 
+    /// Whether gaps of one pair are alike enough to be called a rhythm. Traders who fill their shelves have none.
+    pub fn is_regular(&self) -> bool {
+        self.spread.within <= VAGUE
+    }
+
     /// How the shop's products are bought again: P(a next purchase) after the first one, usual days between.
     pub fn usual(&self) -> (f64, f64) {
         (chance(self.again[0]), self.shop.mean.exp())
@@ -267,6 +276,11 @@ impl Customer<'_> {
 impl Forecast {
     fn tail(&self, days: f64) -> f64 {
         normal::tail((days.ln() - self.mean) / self.sd)
+    }
+
+    /// Standard deviation of ln(days), all that is not known included.
+    pub fn spread(&self) -> f64 {
+        self.sd
     }
 
     /// The middle of all gaps from such a purchase on, whatever the silence so far.

@@ -9,7 +9,7 @@ use super::basket::{Bought, repurchases};
 use super::store::{self, Basket, Kept, Learnt, Row, Sold};
 use crate::db::{Db, DbError};
 use crate::primitives::{CustomerId, Delay, Timestamp, Zone};
-use crate::scoring::assess::{History, Person};
+use crate::scoring::assess::{History, Person, fair_part};
 use crate::scoring::predict::Day;
 use crate::scoring::run::{CHANGED, ScoreError};
 use crate::scoring::store::changed_after;
@@ -95,10 +95,8 @@ fn is_enough(learnt: &Learnt) -> bool {
 /// From a fair part of all who bought: the same part each time, whatever ids they got.
 fn learn(db: &Db, store: &Store, people: &[Person], today: Day) -> Result<Learnt, ScoreError> {
     let is_buyer = |person: &&Person| matches!(person.history, History::Buyer(_));
-    let mut drawn: Vec<(u64, CustomerId)> =
-        people.iter().filter(is_buyer).map(|person| (person.lot(), person.id)).collect();
-    drawn.sort_unstable();
-    drawn.truncate(LEARNT_FROM);
+    let lots = people.iter().filter(is_buyer).map(|person| (person.lot(), person.id));
+    let drawn = fair_part(lots, LEARNT_FROM);
     // Known by their place: the sums of the learning depend on it, and ids are made by chance.
     let places: HashMap<CustomerId, i64> = drawn.iter().map(|(_, id)| *id).zip(0..).collect();
     let mut ids: Vec<CustomerId> = places.keys().copied().collect();

@@ -4,6 +4,7 @@
 //! `charts.html` sets down as SVG what is measured out here.
 
 pub mod beside;
+pub mod calibration;
 pub mod hours;
 pub mod rhythm;
 
