@@ -25,8 +25,15 @@ fn orders(customers: u64) -> OrderLog {
         let stays = 600.0 * chance(who ^ 1 << 41).powi(2);
         let orders = 1 + (stays / gap) as Day;
         (0..orders).map(move |n| {
-            let at = first + (f64::from(n) * gap * (0.6 + 0.8 * chance(who << 8 | n as u64))) as Day;
-            (who, Purchase { day: at.min(TODAY + 100), amount: 2_000.0 + 3_000.0 * chance(who ^ 1 << 42) })
+            let at =
+                first + (f64::from(n) * gap * (0.6 + 0.8 * chance(who << 8 | n as u64))) as Day;
+            (
+                who,
+                Purchase {
+                    day: at.min(TODAY + 100),
+                    amount: 2_000.0 + 3_000.0 * chance(who ^ 1 << 42),
+                },
+            )
         })
     }))
 }
@@ -42,7 +49,13 @@ fn purchases(customers: i64) -> Vec<rhythm::Purchase> {
             let times = if product % 3 == 0 { 12 } else { 1 };
             for n in 0..times {
                 let quantity = 1.0 + (chance(seed << 8 | n) * 2.0).floor();
-                rows.push(rhythm::Purchase { customer, product, category: Some(product % 10), day, quantity });
+                rows.push(rhythm::Purchase {
+                    customer,
+                    product,
+                    category: Some(product % 10),
+                    day,
+                    quantity,
+                });
                 day += (20.0 + 20.0 * chance(seed << 8 | n | 1 << 50)) as i32;
             }
         }
@@ -56,9 +69,12 @@ fn learn(criterion: &mut Criterion) {
     for customers in [2_400, 10_000] {
         let log = orders(customers);
         group.throughput(Throughput::Elements(customers));
-        group.bench_function(format!("models, backtests and combination of {customers} customers"), |b| {
-            b.iter(|| Learned::from_log(black_box(&log), TODAY, &Learned::HORIZONS));
-        });
+        group.bench_function(
+            format!("models, backtests and combination of {customers} customers"),
+            |b| {
+                b.iter(|| Learned::from_log(black_box(&log), TODAY, &Learned::HORIZONS));
+            },
+        );
     }
     let rows = purchases(10_000);
     group.throughput(Throughput::Elements(rows.len() as u64));
@@ -84,7 +100,9 @@ fn tell(criterion: &mut Criterion) {
         rows.chunk_by(|a, b| a.customer == b.customer).collect();
     group.throughput(Throughput::Elements(customers.len() as u64));
     group.bench_function("what each customer buys next", |b| {
-        b.iter(|| customers.iter().filter_map(|own| rhythm.customer(own, TODAY).next_due()).count());
+        b.iter(|| {
+            customers.iter().filter_map(|own| rhythm.customer(own, TODAY).next_due()).count()
+        });
     });
     group.finish();
 }

@@ -15,6 +15,7 @@ use crate::identity::{self, Identity};
 use crate::journal::{self, Identifiers, Payload, rebuild};
 use crate::orders;
 use crate::primitives::{CustomerId, FactId, Timestamp};
+use crate::scoring::rhythm;
 use crate::secret::Secret;
 use crate::stores::Store;
 
@@ -28,6 +29,8 @@ pub struct Export {
     pub messages: Vec<Value>,
     pub decisions: Vec<Value>,
     pub scores: Vec<Value>,
+    /// What they are expected to buy again.
+    pub repurchases: Vec<Value>,
 }
 
 /// Collects all that is kept about `customer`.
@@ -97,6 +100,15 @@ pub fn export(conn: &mut Conn, customer: CustomerId) -> QueryResult<Export> {
         .into_iter()
         .map(|(r, f, m, segment)| json!({ "r": r, "f": f, "m": m, "segment": segment }))
         .collect();
+    let repurchases = rhythm::store::expected(conn, &[customer])?
+        .into_iter()
+        .map(|row| {
+            json!({
+                "product_id": row.product_id, "last_bought_at": row.bought_at, "expected_at": row.expected_at,
+                "probability": row.probability,
+            })
+        })
+        .collect();
     Ok(Export {
         customer: person(customer, &stored.profile),
         identities: identity::store::of_customer(conn, customer)?,
@@ -105,6 +117,7 @@ pub fn export(conn: &mut Conn, customer: CustomerId) -> QueryResult<Export> {
         messages,
         decisions,
         scores,
+        repurchases,
     })
 }
 

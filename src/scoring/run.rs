@@ -604,7 +604,7 @@ fn rescore(
 
 /// Lets other writers in. Another process asks SQLite for its lock only now and then, so the pause is a share of
 /// the work, not a mere yield.
-fn rest(worked: Duration) {
+pub(super) fn rest(worked: Duration) {
     std::thread::sleep(worked / 5);
 }
 

@@ -7,8 +7,8 @@ use crate::scoring::predict::history::key_of;
 /// Less likely than this to be bought again within a year: no rhythm to count from.
 const LIKELY: f64 = 0.5;
 
-/// Of one customer at most, the soonest: nobody is written to about more.
-const MOST: usize = 8;
+/// Of one customer at most, the soonest: a mail shows no more.
+const MOST: usize = 4;
 
 const DAY_MICROS: f64 = 86_400_000_000.0;
 

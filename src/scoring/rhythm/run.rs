@@ -1,6 +1,7 @@
 //! Learns how a store's products are bought again, and tells each customer's: after each scoring, and for who changed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use rayon::prelude::*;
 
@@ -11,7 +12,7 @@ use crate::db::{Db, DbError};
 use crate::primitives::{CustomerId, Delay, Timestamp, Zone};
 use crate::scoring::assess::{History, Person, fair_part};
 use crate::scoring::predict::Day;
-use crate::scoring::run::{CHANGED, ScoreError};
+use crate::scoring::run::{CHANGED, ScoreError, rest};
 use crate::scoring::store::changed_after;
 use crate::stores::Store;
 
@@ -58,7 +59,9 @@ fn begin_anew(
     let learnt = learn(db, store, people, today)?;
     if is_enough(&learnt) {
         for part in people.chunks(CHUNK) {
+            let began = Instant::now();
             refresh_people(db, store, &learnt.rhythm, part, today)?;
+            rest(began.elapsed());
         }
     } else {
         db.write_here(|conn| store::remove_all(conn, store.id).map_err(DbError::from))?;
