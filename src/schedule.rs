@@ -23,6 +23,9 @@ use crate::stores::{self, Store};
 /// Whether a store should be scored anew is asked this often.
 const SCORING_TICK: Duration = Duration::from_secs(60);
 
+/// Whether rules do harm is asked this often.
+const WATCH_EVERY: Delay = Delay::seconds(300);
+
 /// What the scheduler runs, and the guards that keep each run single.
 struct Runs {
     office: Arc<PostOffice>,
@@ -33,6 +36,8 @@ struct Runs {
     scoring: Mutex<()>,
     /// Until when each store's changed customers are scored anew: a mere hint.
     rescored: Mutex<HashMap<StoreId, Timestamp>>,
+    /// When each store's rules were last watched.
+    watched: Mutex<HashMap<StoreId, Timestamp>>,
 }
 
 /// A running scheduler. Dropping it stops nothing: the token does.
@@ -60,6 +65,7 @@ impl Runner {
             sending: Mutex::new(()),
             scoring: Mutex::new(()),
             rescored: Mutex::default(),
+            watched: Mutex::default(),
         });
         let scheduler = JobScheduler::new().await?;
         let every = |interval: Duration, run: fn(Arc<Runs>) -> RunFuture| {
@@ -130,6 +136,7 @@ impl Runs {
             return;
         }
         self.office.metrics.passes.with_label_values(&["plan"]).inc();
+        self.watch(store).await;
         let (db, secret, store) =
             (self.office.db.clone(), self.office.secret.clone(), store.clone());
         let (clocks, id) = (self.clocks, store.id);
@@ -141,6 +148,28 @@ impl Runs {
             }
             Ok(_) => {}
             Err(error) => tracing::error!(store = %id, error = %chain(&error), "a pass failed"),
+        }
+    }
+
+    /// Now and then: pauses rules that do harm, or that have fallen silent.
+    async fn watch(&self, store: &Arc<Store>) {
+        let (id, now) = (store.id, self.clocks.instants().now);
+        let mut watched = self.watched.lock().await;
+        if watched.get(&id).is_some_and(|at| at.plus(WATCH_EVERY) > now && *at <= now) {
+            return;
+        }
+        watched.insert(id, now);
+        let (db, store) = (self.office.db.clone(), store.clone());
+        let work = move || planner::watch::watch(&db, &store, now);
+        match on_blocking_thread(work).await {
+            Ok(paused) => {
+                for (rule, reason) in paused {
+                    tracing::warn!(store = %id, %rule, %reason, "a rule was paused: `homing rules resume` lifts it");
+                }
+            }
+            Err(error) => {
+                tracing::error!(store = %id, error = %chain(&error), "the rules were not watched")
+            }
         }
     }
 

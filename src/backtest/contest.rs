@@ -52,6 +52,7 @@ fn live_rule(id: RuleId, version: i32, store: &Store, rule: Rule) -> StoredRule 
         version,
         status: RuleStatus::Live,
         live_since: None,
+        pause: None,
         rule: Rule { status: RuleStatus::Live, ..rule },
     }
 }

@@ -61,6 +61,17 @@ impl Known {
     }
 }
 
+/// What was known at `at`, in order of position. Facts that had come by then are as they came.
+pub fn as_known_at(facts: Vec<Fact>, at: Timestamp) -> Vec<Fact> {
+    let known =
+        facts.into_iter().map(|fact| (known_at(&fact), fact)).filter(|(told, _)| *told <= at);
+    let mut known: Vec<Fact> = known
+        .map(|(told, fact)| if fact.received_at <= at { fact } else { unhindered(fact, told) })
+        .collect();
+    known.sort_by(|a, b| a.position().cmp(&b.position()));
+    known
+}
+
 fn sort(told: &mut [Told]) {
     told.sort_by(|a, b| (a.known_at, a.fact.position()).cmp(&(b.known_at, b.fact.position())));
 }

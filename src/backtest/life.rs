@@ -83,6 +83,25 @@ pub struct Lived {
 
 /// Replays one customer. The same history gives the same life.
 pub fn replay(world: &World, history: History) -> Lived {
+    let (mut lived, mut life) = live(world, history, None);
+    life.learn_until(Timestamp::MAX);
+    lived.orders = life.placed_orders();
+    lived
+}
+
+/// As [`replay`], with the situation in the end; `score` is what is said of one whom nobody scores.
+pub fn live_to_the_end(
+    world: &World,
+    history: History,
+    score: Option<ScoreThen>,
+) -> (Lived, Situation) {
+    let (lived, life) = live(world, history, score);
+    let mut situation = life.situation(Timestamp(world.to.0 - 1));
+    situation.enrolments = life.enrolments;
+    (lived, situation)
+}
+
+fn live<'w>(world: &'w World<'w>, history: History, score: Option<ScoreThen>) -> (Lived, Life<'w>) {
     let known = Known::of(history.facts);
     let mut lived = Lived::default();
     let mut joining = Vec::new();
@@ -101,22 +120,12 @@ pub fn replay(world: &World, history: History) -> Lived {
     let mut life = Life::new(world, history.customer, history.external_id, known.facts);
     life.arms = history.arms;
     life.joining = joining;
+    life.score = score;
     life.live_until(world.to);
     lived.events.append(&mut life.events);
     lived.events.sort_by_key(|event| event.at);
     lived.bought_before_due += life.bought_before_due;
-    life.learn_until(Timestamp::MAX);
-    lived.orders = life.placed_orders();
-    lived
-}
-
-/// The situation of a customer as it was known at `at`, without enrolments.
-pub fn situation_at(world: &World, history: History, at: Timestamp) -> Situation {
-    let facts = Known::of(history.facts).facts;
-    let mut life = Life::new(world, history.customer, history.external_id, facts);
-    life.arms = history.arms;
-    life.learn_until(at);
-    life.situation(at)
+    (lived, life)
 }
 
 /// A customer as the beginning of each day knew them, where that changed.

@@ -4,6 +4,7 @@
 //! it. The other live rules compete. [`known`], [`life`], [`post`], [`scores`] and [`sum`] are pure; [`run`] reads the
 //! journal and shares the customers among the cores. It writes nothing.
 
+pub mod case;
 mod contest;
 pub mod known;
 pub mod life;
@@ -12,6 +13,7 @@ pub mod run;
 pub mod scores;
 mod store;
 mod sum;
+pub mod then;
 mod window;
 
 pub use contest::Contest;

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::db::DbError;
 use crate::mail;
 use crate::primitives::Clock;
-use crate::rules::{self, Applied, ShopDocument};
+use crate::rules::{self, Applied, DocumentErrors, ShopDocument};
 
 #[derive(Args)]
 pub struct Apply {
@@ -42,6 +42,15 @@ pub fn run(command: &Apply, config: &Config, store: &str, clock: Clock) -> Resul
 
 /// A `shop.toml`: read strictly, with the line of every mistake.
 pub fn read(path: &Path, config: &Config) -> Result<ShopDocument, CliError> {
+    read_by(path, config, ShopDocument::parse)
+}
+
+/// As [`read`], by another reader of the same text.
+pub fn read_by<T>(
+    path: &Path,
+    config: &Config,
+    parse: impl FnOnce(&str, &str, &[String]) -> Result<T, DocumentErrors>,
+) -> Result<T, CliError> {
     let file = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than a document may have is enough for the reader to refuse it.
@@ -56,7 +65,7 @@ pub fn read(path: &Path, config: &Config) -> Result<ShopDocument, CliError> {
     })?;
     let templates = mail::Composer::load(config.templates.as_deref())?;
     let known: Vec<String> = templates.names().map(str::to_owned).collect();
-    ShopDocument::parse(&file, &text, &known).map_err(CliError::usage)
+    parse(&file, &text, &known).map_err(CliError::usage)
 }
 
 /// A store's key stands in commands and file names.

@@ -8,6 +8,7 @@ use crate::db::{Conn, Db, DbError};
 use crate::journal;
 use crate::mail::Transport;
 use crate::primitives::{Clock, Delay, Timestamp};
+use crate::rules::{self, StoredRule};
 use crate::secret::Secret;
 use crate::stores::{self, Store};
 
@@ -49,6 +50,9 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
                 for finding in store_settings(&store) {
                     tell("store", finding);
                 }
+                for finding in paused_rules(db, &store) {
+                    tell("rules", finding);
+                }
                 tell("clock", clock_against(db, &store, clock.now()));
             }
             Err(finding) => tell("store", finding),
@@ -88,6 +92,21 @@ fn database(config: &Config) -> (Option<Db>, Finding) {
             (None, Broken { what: format!("{url}: {why}"), mend })
         }
     }
+}
+
+/// What the program paused by itself.
+fn paused_rules(db: &Db, store: &Store) -> Vec<Finding> {
+    let all = db.read_here(|conn| rules::store::all(conn, store.id).map_err(DbError::from));
+    let Ok(all) = all else { return Vec::new() };
+    let finding = |rule: &StoredRule| {
+        let pause = rule.pause?;
+        let key = &rule.rule.key;
+        Some(Broken {
+            what: format!("{key} is paused since {:.0}: {}", pause.since.to_jiff(), pause.reason),
+            mend: format!("see its decisions in the console; then: homing rules resume {key}"),
+        })
+    };
+    all.iter().filter_map(finding).collect()
 }
 
 fn find_store(db: &Db, key: &str) -> Result<Store, Finding> {

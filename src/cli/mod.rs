@@ -134,6 +134,7 @@ pub fn run() -> ExitCode {
                 let (db, store) = open_store(&config, &cli.store)?;
                 export_config::run(&db, &store)
             }
+            Command::Rules(rules::RulesCommand::Test { file }) => rules::test::run(&file, &config),
             Command::Rules(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 rules::run(&command, &config, &db, &store, Clock::System)

@@ -1,6 +1,9 @@
 //! `homing rules`: what is in force, what a rule would have done, and the way out of a pause.
 
 mod backtest;
+pub mod test;
+
+use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -22,6 +25,8 @@ pub enum RulesCommand {
     },
     /// Lift a rule's pause: it is live again, for what falls due from now on.
     Resume { key: String },
+    /// Run the [[rule.test]] blocks of a shop.toml. Opens no database; exit 1 if one fails.
+    Test { file: PathBuf },
     /// What a rule would have done over the last months, decided by the engine that plans and sends. Writes nothing.
     Backtest(backtest::BacktestArgs),
 }
@@ -40,6 +45,7 @@ pub fn run(
     clock: Clock,
 ) -> Result<(), CliError> {
     match command {
+        RulesCommand::Test { file } => test::run(file, config),
         RulesCommand::Backtest(args) => backtest::run(args, config, db, store, clock),
         RulesCommand::List { format } => list(db, store, *format),
         RulesCommand::Resume { key } => resume(db, store, key, clock),
@@ -61,7 +67,10 @@ fn list(db: &Db, store: &Store, format: Format) -> Result<(), CliError> {
                 let since = stored.live_since.map(|at| format!("{:.0}", at.to_jiff()));
                 table.row([
                     rule.key.clone(),
-                    stored.status.to_string(),
+                    match stored.pause {
+                        Some(pause) => format!("{}: {}", stored.status, pause.reason),
+                        None => stored.status.to_string(),
+                    },
                     rule.trigger.kind.name().to_owned(),
                     rule.trigger.kind.after().to_string(),
                     format!("{} %", (rule.holdout * 1e4).round() / 1e2),
@@ -79,7 +88,9 @@ fn list(db: &Db, store: &Store, format: Format) -> Result<(), CliError> {
 fn item(stored: &StoredRule) -> serde_json::Value {
     let mut item = json!(stored.rule);
     item["version"] = json!(stored.version);
+    item["status"] = json!(stored.status);
     item["live_since"] = json!(stored.live_since);
+    item["pause"] = json!(stored.pause);
     item
 }
 

@@ -31,7 +31,7 @@ pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(),
     let now = clock.now();
     let as_of = match &args.as_of {
         None => now,
-        Some(raw) => parse_as_of(raw, store)?,
+        Some(raw) => parse_time("--as-of", raw, store)?,
     };
     // A rule that went live a moment ago sees who is at risk already, before this scoring finds more of them.
     let live = db.read_here(|conn| rules::store::running(conn, store.id).map_err(DbError::from))?;
@@ -167,12 +167,13 @@ fn choice(choice: Choice) -> &'static str {
     }
 }
 
-fn parse_as_of(raw: &str, store: &Store) -> Result<Timestamp, CliError> {
+/// The time that the option `name` gives: an instant, or a date, which means its end in the store's zone.
+pub fn parse_time(name: &str, raw: &str, store: &Store) -> Result<Timestamp, CliError> {
     Timestamp::parse_or_end_of_day(raw, &store.timezone)
         .ok()
         .filter(|at| (Timestamp::MIN..=Timestamp::MAX).contains(at))
         .ok_or_else(|| {
-            CliError::usage_text(format!("--as-of: `{raw}` is no time"))
+            CliError::usage_text(format!("{name}: `{raw}` is no time"))
                 .hint("write a date such as 2026-05-31, or an instant such as 2026-05-31T12:00:00Z")
         })
 }

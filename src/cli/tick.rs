@@ -65,6 +65,11 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
     }
 
     let mut tally = worker::settle_lost(db, &store, clocks.instants())?;
+    for (rule, reason) in planner::watch::watch(db, &store, clocks.instants().now)? {
+        eprintln!(
+            "Rule {rule} is paused: {reason}. When that is mended: homing rules resume {rule}"
+        );
+    }
     tally.add(planner::pass(db, &store, &office.secret, clocks.instants(), None)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::CliError;
+use super::score::parse_time;
 use super::tick::Format;
+use crate::backtest::then;
 use crate::db::{Db, DbError};
 use crate::identity;
 use crate::ledger::{self, Decision};
@@ -24,12 +26,17 @@ pub struct WhyArgs {
     /// Of this rule alone.
     #[arg(long, value_name = "KEY")]
     rule: Option<String>,
+    /// As of then: an instant, or a date, which means its end in the store's zone. What has no row is recomputed from
+    /// what was known.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 pub fn run(args: &WhyArgs, db: &Db, store: &Store) -> Result<(), CliError> {
-    let decisions = read(args, db, store, Clock::System.now())?;
+    let at = args.at.as_deref().map(|raw| parse_time("--at", raw, store)).transpose()?;
+    let decisions = read(args, db, store, at, Clock::System.now())?;
     match args.format {
         Format::Json => println!("{}", serde_json::to_string_pretty(&decisions)?),
         Format::Table => print!("{}", table(&decisions)),
@@ -37,7 +44,13 @@ pub fn run(args: &WhyArgs, db: &Db, store: &Store) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read(args: &WhyArgs, db: &Db, store: &Store, now: Timestamp) -> Result<Vec<Decision>, CliError> {
+fn read(
+    args: &WhyArgs,
+    db: &Db,
+    store: &Store,
+    at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Vec<Decision>, CliError> {
     enum Found {
         NoCustomer,
         NoRule,
@@ -53,9 +66,15 @@ fn read(args: &WhyArgs, db: &Db, store: &Store, now: Timestamp) -> Result<Vec<De
             return Ok(Found::NoRule);
         }
         let rule = args.rule.as_deref();
-        let recorded = ledger::store::of_customer(conn, customer, rule, LINES)?;
+        let recorded = ledger::store::of_customer_after(conn, customer, rule, at, None, LINES)?;
+        if let Some(at) = at {
+            let mut lines = then::unrecorded(conn, store, customer, rule, &recorded, at)?;
+            lines.extend(recorded);
+            return Ok(Found::Ledger(lines));
+        }
         let is_asked_for = |r: &StoredRule| {
-            r.status == RuleStatus::Live && rule.is_none_or(|key| key == r.rule.key)
+            matches!(r.status, RuleStatus::Live | RuleStatus::Shadow)
+                && rule.is_none_or(|key| key == r.rule.key)
         };
         let live: Vec<StoredRule> =
             rules::store::all(conn, store.id)?.into_iter().filter(is_asked_for).collect();

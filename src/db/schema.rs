@@ -352,6 +352,8 @@ diesel::table! {
         live_since -> Nullable<BigInt>,
         retired_at -> Nullable<BigInt>,
         position -> Integer,
+        paused_for -> Nullable<Text>,
+        paused_at -> Nullable<BigInt>,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod auth;
+mod backtests;
 pub mod pages;
 pub mod public;
 pub mod server;

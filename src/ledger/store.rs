@@ -215,14 +215,15 @@ pub fn of_customer(
     rule: Option<&str>,
     limit: i64,
 ) -> QueryResult<Vec<Decision>> {
-    of_customer_after(conn, customer, rule, None, limit)
+    of_customer_after(conn, customer, rule, None, None, limit)
 }
 
-/// As [`of_customer`], from where a page ended on: the time and id of its last line.
+/// As [`of_customer`], as it stood at `until`; and from where a page ended on: the time and id of its last line.
 pub fn of_customer_after(
     conn: &mut Conn,
     customer: CustomerId,
     rule: Option<&str>,
+    until: Option<Timestamp>,
     after: Option<(Timestamp, i64)>,
     limit: i64,
 ) -> QueryResult<Vec<Decision>> {
@@ -244,6 +245,9 @@ pub fn of_customer_after(
         .into_boxed();
     if let Some(key) = rule {
         query = query.filter(rules::key.eq(key.to_owned()));
+    }
+    if let Some(until) = until {
+        query = query.filter(decisions::at.le(until));
     }
     if let Some((at, id)) = after {
         let later = decisions::at.lt(at).or(decisions::id.lt(DecisionId(id)));

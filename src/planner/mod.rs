@@ -14,5 +14,6 @@ mod store;
 pub mod why;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use run::{Positions, pass};

@@ -17,6 +17,8 @@ pub struct Alarms {
     pub at_risk: i64,
     pub in_doubt: i64,
     pub failed_today: i64,
+    /// Rules that the program paused by itself.
+    pub rules_paused: i64,
     scores: Scores,
 }
 
@@ -35,6 +37,7 @@ enum Scores {
 pub enum Alarm {
     InDoubt(i64),
     FailedToday(i64),
+    RulesPaused(i64),
     NoSender,
     NoPostalAddress,
     NoSmtp,
@@ -52,6 +55,9 @@ impl Alarms {
         }
         if self.failed_today > 0 {
             alarms.push(Alarm::FailedToday(self.failed_today));
+        }
+        if self.rules_paused > 0 {
+            alarms.push(Alarm::RulesPaused(self.rules_paused));
         }
         if store.mail_from.is_none() {
             alarms.push(Alarm::NoSender);
@@ -94,6 +100,12 @@ pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarm
             conn,
             &format!(
                 "FROM messages WHERE store_id = {id} AND status = 'failed' AND scheduled_at >= {midnight}"
+            ),
+        )?,
+        rules_paused: capped_count(
+            conn,
+            &format!(
+                "FROM rules WHERE store_id = {id} AND paused_for IS NOT NULL AND retired_at IS NULL"
             ),
         )?,
         scores: match shown {

@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use super::capped_count;
 use crate::db::Conn;
 use crate::primitives::{CustomerId, Delay, RuleId, Timestamp};
-use crate::rules::{Rule, RuleStatus, TriggerKind};
+use crate::rules::{PauseReason, Rule, RuleStatus, TriggerKind};
 use crate::stores::Store;
 
 /// A rule with its definition in force.
@@ -20,6 +20,8 @@ pub struct Listed {
     pub status: RuleStatus,
     pub live_since: Option<Timestamp>,
     pub retired_at: Option<Timestamp>,
+    /// Why the program paused it by itself, and since when.
+    pub paused: Option<(PauseReason, Timestamp)>,
     pub rule: Rule,
 }
 
@@ -44,6 +46,10 @@ struct Row {
     live_since: Option<Timestamp>,
     #[diesel(sql_type = Nullable<BigInt>)]
     retired_at: Option<Timestamp>,
+    #[diesel(sql_type = Nullable<Text>)]
+    paused_for: Option<PauseReason>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    paused_at: Option<Timestamp>,
     #[diesel(sql_type = Text)]
     definition: String,
 }
@@ -52,7 +58,7 @@ struct Row {
 /// left out and logged; it was written by another version of this program.
 pub fn all(conn: &mut Conn, store: &Store) -> QueryResult<Vec<Listed>> {
     let rows: Vec<Row> = diesel::sql_query(
-        "SELECT r.id, r.key, r.version, r.status, r.live_since, r.retired_at, v.definition FROM rules r \
+        "SELECT r.id, r.key, r.version, r.status, r.live_since, r.retired_at, r.paused_for, r.paused_at, v.definition FROM rules r \
          JOIN rule_versions v ON v.rule_id = r.id AND v.version = r.version WHERE r.store_id = $1 ORDER BY r.position, r.id",
     )
     .bind::<BigInt, _>(store.id)
@@ -67,6 +73,7 @@ pub fn all(conn: &mut Conn, store: &Store) -> QueryResult<Vec<Listed>> {
                 status: row.status,
                 live_since: row.live_since,
                 retired_at: row.retired_at,
+                paused: row.paused_for.zip(row.paused_at),
                 rule,
             }),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Rules: what an operator wants done, as values; their text form; their table.
 
 mod apply;
+mod case;
 mod check;
 pub mod condition;
 pub mod cron;
@@ -12,12 +13,13 @@ mod samples;
 pub mod store;
 
 pub use apply::{Applied, apply, export, preview};
+pub use case::{MadeUp, RuleTest};
 pub use check::check;
 pub use condition::{Condition, Subject};
 pub use cron::Cron;
 pub use difference::{Change, ValueChange};
-pub use document::{DocumentErrors, Problem, ShopDocument, defaults};
+pub use document::{DocumentErrors, Problem, ShopDocument, Words, defaults};
 pub use rule::{
-    Class, DayOffset, FIRST_ORDER, Rule, RuleStatus, Rung, Step, StopOn, StoredRule, Trigger,
-    TriggerKind,
+    Class, DayOffset, FIRST_ORDER, Pause, PauseReason, Rule, RuleStatus, Rung, Step, StopOn,
+    StoredRule, Trigger, TriggerKind,
 };

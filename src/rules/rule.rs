@@ -28,6 +28,27 @@ text_enum! {
 }
 
 text_enum! {
+    /// Why the program paused a rule by itself.
+    pub enum PauseReason {
+        /// The mail server refused too many of its addresses.
+        Bounces = "bounces",
+        /// Too many of those whom the store wrote to complained.
+        Complaints = "complaints",
+        /// Far more people entered than ever in a day.
+        Flood = "flood",
+        /// Nobody falls due any more, where many did every day.
+        Silence = "silence",
+    }
+}
+
+/// A pause that the program made, and that an operator alone lifts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    pub reason: PauseReason,
+    pub since: Timestamp,
+}
+
+text_enum! {
     /// What ends an enrolment before its last step.
     pub enum StopOn {
         /// Any order placed after the episode's moment.
@@ -259,6 +280,8 @@ pub struct StoredRule {
     pub status: RuleStatus,
     /// When the trigger as it stands went live; what fell due before is left alone.
     pub live_since: Option<Timestamp>,
+    /// Set where the program paused it: then `status` is not what the settings say.
+    pub pause: Option<Pause>,
     pub rule: Rule,
 }
 

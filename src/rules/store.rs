@@ -2,12 +2,21 @@
 
 use diesel::prelude::*;
 
-use super::{Rule, RuleStatus, StoredRule};
+use super::{Pause, PauseReason, Rule, RuleStatus, StoredRule};
 use crate::db::schema::{rule_versions, rules};
 use crate::db::{Conn, lock_store};
 use crate::primitives::{RuleId, StoreId, Timestamp};
 
-type Row = (RuleId, StoreId, i32, RuleStatus, Option<Timestamp>, String);
+type Row = (
+    RuleId,
+    StoreId,
+    i32,
+    RuleStatus,
+    Option<Timestamp>,
+    Option<PauseReason>,
+    Option<Timestamp>,
+    String,
+);
 
 /// The columns of [`Row`], of rules with the version in force.
 macro_rules! in_force {
@@ -22,15 +31,23 @@ macro_rules! in_force {
                 rules::version,
                 rules::status,
                 rules::live_since,
+                rules::paused_for,
+                rules::paused_at,
                 rule_versions::definition,
             ))
     };
 }
 
-fn stored((id, store, version, status, live_since, definition): Row) -> QueryResult<StoredRule> {
-    // The row's word on the status is the one that is indexed and checked; both are written together.
-    let rule = Rule { status, ..read(&definition)? };
-    Ok(StoredRule { id, store, version, status, live_since, rule })
+fn stored(row: Row) -> QueryResult<StoredRule> {
+    let (id, store, version, status, live_since, reason, paused_at, definition) = row;
+    let pause = reason.zip(paused_at).map(|(reason, since)| Pause { reason, since });
+    let rule = match pause {
+        // What the settings say stands; the pause lies over it.
+        Some(_) => read(&definition)?,
+        // The row's word on the status is the one that is indexed and checked; both are written together.
+        None => Rule { status, ..read(&definition)? },
+    };
+    Ok(StoredRule { id, store, version, status, live_since, pause, rule })
 }
 
 fn read(definition: &str) -> QueryResult<Rule> {
@@ -101,6 +118,38 @@ pub fn find_version(conn: &mut Conn, id: RuleId, version: i32) -> QueryResult<Op
     definition.as_deref().map(read).transpose()
 }
 
+/// The store's rules as they stood at `at`, by the versions that were made until then; in the order of the settings.
+pub fn as_of(conn: &mut Conn, store: StoreId, at: Timestamp) -> QueryResult<Vec<StoredRule>> {
+    type Version = (RuleId, i32, String, Timestamp, Option<Timestamp>);
+    let versions: Vec<Version> = rules::table
+        .inner_join(rule_versions::table.on(rule_versions::rule_id.eq(rules::id)))
+        .filter(rules::store_id.eq(store).and(rule_versions::created_at.le(at)))
+        .order((rules::position, rules::id, rule_versions::version))
+        .select((
+            rules::id,
+            rule_versions::version,
+            rule_versions::definition,
+            rule_versions::created_at,
+            rules::retired_at,
+        ))
+        .load(conn)?;
+    let mut then: Vec<StoredRule> = Vec::new();
+    for (id, version, definition, created_at, retired_at) in versions {
+        if retired_at.is_some_and(|retired_at| retired_at <= at) {
+            continue;
+        }
+        let rule = read(&definition)?;
+        let before = then.pop_if(|before| before.id == id);
+        let live_since = match &before {
+            Some(before) => live_since(before, &rule, created_at),
+            None => runs(rule.status).then_some(created_at),
+        };
+        let (status, pause) = (rule.status, None);
+        then.push(StoredRule { id, store, version, status, live_since, pause, rule });
+    }
+    Ok(then)
+}
+
 /// Whether it was taken out of the settings.
 pub fn is_retired(conn: &mut Conn, id: RuleId) -> QueryResult<bool> {
     let at: Option<Option<Timestamp>> = rules::table
@@ -127,12 +176,20 @@ pub fn put(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Quer
         insert_version(conn, existing.id, version, rule, now)?;
     }
     let retired_at: Option<Timestamp> = None;
+    // Other settings do not lift a pause that the program made; that the rule is off anyway makes it pointless.
+    let pause = existing.pause.filter(|_| runs(rule.status));
+    let (status, live_since) = match pause {
+        Some(_) => (RuleStatus::Paused, None),
+        None => (rule.status, live_since(&existing, rule, now)),
+    };
     diesel::update(rules::table.filter(rules::id.eq(existing.id)))
         .set((
             rules::version.eq(version),
-            rules::status.eq(rule.status),
-            rules::live_since.eq(live_since(&existing, rule, now)),
+            rules::status.eq(status),
+            rules::live_since.eq(live_since),
             rules::retired_at.eq(retired_at),
+            rules::paused_for.eq(pause.map(|pause| pause.reason)),
+            rules::paused_at.eq(pause.map(|pause| pause.since)),
         ))
         .execute(conn)?;
     Ok(true)
@@ -154,13 +211,17 @@ pub fn arrange<'a>(
 /// Since when the trigger is live. A rule that starts to run, or whose trigger changed, begins anew, so that
 /// nobody hears of what fell due before; any other change leaves it. Also for the shadow: it decides as if live.
 fn live_since(before: &StoredRule, rule: &Rule, now: Timestamp) -> Option<Timestamp> {
-    let runs = |status| matches!(status, RuleStatus::Live | RuleStatus::Shadow);
     let goes_on = before.status == rule.status && before.rule.trigger == rule.trigger;
     match before.live_since {
         _ if !runs(rule.status) => None,
         Some(since) if goes_on => Some(since),
         _ => Some(now),
     }
+}
+
+/// Whether it decides: live, or in shadow.
+fn runs(status: RuleStatus) -> bool {
+    matches!(status, RuleStatus::Live | RuleStatus::Shadow)
 }
 
 fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> QueryResult<RuleId> {
@@ -171,7 +232,6 @@ fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Query
         .filter(rules::store_id.eq(store))
         .select(diesel::dsl::max(rules::position))
         .get_result(conn)?;
-    let runs = matches!(rule.status, RuleStatus::Live | RuleStatus::Shadow);
     diesel::insert_into(rules::table)
         .values((
             rules::id.eq(id),
@@ -179,7 +239,7 @@ fn insert(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Query
             rules::key.eq(&rule.key),
             rules::version.eq(1),
             rules::status.eq(rule.status),
-            rules::live_since.eq(runs.then_some(now)),
+            rules::live_since.eq(runs(rule.status).then_some(now)),
             rules::position.eq(behind.map_or(0, |last| last + 1)),
         ))
         .execute(conn)?;
@@ -226,11 +286,51 @@ pub fn lock(conn: &mut Conn) -> QueryResult<()> {
 /// Lifts a pause: the rule is live again, from `now` on. Says whether it was paused, and not retired, before.
 pub fn resume(conn: &mut Conn, id: RuleId, now: Timestamp) -> QueryResult<bool> {
     match find(conn, id)? {
+        Some(stored) if stored.pause.is_some() => {
+            lock(conn)?;
+            lift(conn, &stored, now)
+        }
         Some(stored) if stored.status == RuleStatus::Paused => {
             set_status(conn, id, RuleStatus::Live, now)
         }
         _ => Ok(false),
     }
+}
+
+/// Brings a rule that the program paused back to what its settings say.
+fn lift(conn: &mut Conn, stored: &StoredRule, now: Timestamp) -> QueryResult<bool> {
+    let row = rules::table
+        .filter(rules::id.eq(stored.id))
+        .filter(rules::paused_for.is_not_null().and(rules::retired_at.is_null()));
+    let lifted = diesel::update(row)
+        .set((
+            rules::status.eq(stored.rule.status),
+            rules::live_since.eq(runs(stored.rule.status).then_some(now)),
+            rules::paused_for.eq(None::<PauseReason>),
+            rules::paused_at.eq(None::<Timestamp>),
+        ))
+        .execute(conn)?;
+    Ok(lifted > 0)
+}
+
+/// Pauses a live rule for a reason of the program's own: the settings stay as they are, and lift nothing. False
+/// where it is not live any more.
+pub fn pause(
+    conn: &mut Conn,
+    id: RuleId,
+    reason: PauseReason,
+    now: Timestamp,
+) -> QueryResult<bool> {
+    let live = rules::table.filter(rules::id.eq(id).and(rules::status.eq(RuleStatus::Live)));
+    let paused = diesel::update(live)
+        .set((
+            rules::status.eq(RuleStatus::Paused),
+            rules::live_since.eq(None::<Timestamp>),
+            rules::paused_for.eq(Some(reason)),
+            rules::paused_at.eq(Some(now)),
+        ))
+        .execute(conn)?;
+    Ok(paused > 0)
 }
 
 /// Switches a rule on or off, as a new version, so that exported settings say so too. Says whether it changed;
@@ -243,6 +343,7 @@ pub fn set_status(
 ) -> QueryResult<bool> {
     lock(conn)?;
     match find(conn, id)? {
+        Some(stored) if stored.pause.is_some() && runs(status) => lift(conn, &stored, now),
         Some(stored) if !is_retired(conn, id)? => {
             put(conn, stored.store, &Rule { status, ..stored.rule }, now)
         }

@@ -43,6 +43,7 @@ pub fn rule(id: i64, key: &str, kind: TriggerKind) -> StoredRule {
         version: 1,
         status: RuleStatus::Live,
         live_since: Some(t0().minus(Delay::days(365))),
+        pause: None,
         rule: Rule {
             key: key.into(),
             name: key.into(),

@@ -539,7 +539,36 @@ template = "win-back"
         assert_eq!(rule.status, 200);
         snapshot("rule", rule.json.clone());
         let all = api.get("/api/v1/rules", &key).await.json;
-        assert_eq!(all["items"], Value::Array(vec![rule.json]));
+        assert_eq!(all["items"], Value::Array(vec![rule.json.clone()]));
+
+        // What it would have done; and what another, that nobody saved, would have.
+        let manage = make_key(&test, Scope::Manage);
+        let path = "/api/v1/rules/back-again/backtest";
+        assert_eq!(api.ask("POST", path, &key, None).await.status, 403);
+        let done = api.ask("POST", path, &manage, None).await;
+        assert_eq!(done.status, 200);
+        assert_eq!((&done.json["from"], &done.json["to"]), (&"2026-03-03".into(), &"2026-06-01".into()));
+        let ask = |body: Value| api.ask("POST", path, &manage, Some(body));
+        let text = "[[rule]]\nkey = \"back-again\"\ntrigger = { kind = \"order\" }\n[[rule.step]]\ntemplate = \"win-back\"\n";
+        let days = serde_json::json!({"from": "2026-05-01", "to": "2026-05-08", "rule": text});
+        let unsaved = ask(days).await;
+        assert_eq!((unsaved.status.as_u16(), unsaved.json["per_day"].as_array().map(Vec::len)), (200, Some(7)));
+        let mut shown = rule.json.clone();
+        shown["holdout"] = 0.5.into();
+        assert_eq!(ask(serde_json::json!({"rule": shown})).await.status, 200);
+        for (body, said) in [
+            (serde_json::json!({"from": "May"}), "`May` is no date"),
+            (serde_json::json!({"from": "2026-05-08", "to": "2026-05-01"}), "not after its first day"),
+            (serde_json::json!({"till": "2026-05-08"}), "unknown field `till`"),
+            (serde_json::json!({"rule": text.replace("order", "ordered")}), "rule:3: unknown kind `ordered`"),
+            (serde_json::json!({"rule": text.replace("back-again", "other")}), "no rule with the key `back-again`"),
+        ] {
+            let refused = ask(body).await;
+            assert_eq!(refused.status, 400);
+            let detail = refused.json["detail"].as_str().unwrap();
+            assert!(detail.contains(said), "{detail}");
+        }
+        assert_eq!(api.ask("POST", "/api/v1/rules/nope/backtest", &manage, None).await.status, 404);
         drop((api, journal));
         writer.finish();
     }

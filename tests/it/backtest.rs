@@ -236,4 +236,70 @@ on_both_backends! {
         assert_eq!(report.per_day.iter().map(|day| day.entered).sum::<u64>(), report.entered);
         assert_eq!(report.per_day.len(), 11);
     }
+
+    async fn why_is_told_as_of_any_time_from_what_was_known_then(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", "kind = \"visited_without_buying\", after = \"4h\"", ""));
+        let noon = test.now;
+        shop.tell(vec![
+            consents("ann", noon.minus(Delay::days(3)), true),
+            views("ann", noon, "longjing"),
+            orders("ann", noon.plus(hours(2)), "1001"),
+            views("ann", noon.plus(hours(30)), "longjing"),
+        ]);
+        shop.tick(noon.plus(hours(34))).await;
+        let why = |at: Timestamp| -> Vec<String> {
+            let customer = shop.customer("ann");
+            let read = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+                let store = shop.store();
+                let recorded =
+                    ledger::store::of_customer_after(conn, customer, None, Some(at), None, 50)?;
+                let why = backtest::then::unrecorded(conn, &store, customer, None, &recorded, at)?;
+                Ok(why.into_iter().chain(recorded).collect::<Vec<_>>())
+            };
+            let lines = test.db.read_here(read).unwrap();
+            let words = |d: &ledger::Decision| match d.reason {
+                Some(reason) => format!("{}/{reason}", d.outcome),
+                None => d.outcome.to_string(),
+            };
+            lines.iter().map(words).collect()
+        };
+        assert_eq!(why(noon.minus(HOUR)), ["not_eligible/nothing_happened"]);
+        assert_eq!(why(noon.plus(HOUR)), ["not_eligible/not_due_yet"]);
+        assert_eq!(why(noon.plus(hours(3))), ["not_eligible/bought"]);
+        assert_eq!(why(noon.plus(hours(31))), ["not_eligible/not_due_yet"]);
+        // 22:00 in Shanghai: it entered, and waits for the morning.
+        assert_eq!(why(noon.plus(hours(35))), ["deferred/quiet_hours", "enrolled"]);
+        assert_eq!(why(noon.minus(Delay::days(400))), [""; 0], "no rule ran then");
+    }
+
+    async fn a_rule_that_bounces_pauses_itself_and_an_operator_lifts_it(test: TestDb) {
+        let settings = "[sending]\nrate = \"1000/s\"\nquiet_hours = \"\"\n".to_owned()
+            + &rule("browse", "kind = \"visited_without_buying\", after = \"1h\"", "");
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        let people: Vec<String> = (0..60).map(|n| format!("p{n}")).collect();
+        let facts = people.iter().flat_map(|who| [consents(who, noon, true), views(who, noon, "longjing")]);
+        shop.tell_at(noon, facts.collect());
+        for _ in 0..8 {
+            shop.memory.answer_next(homing::mail::Delivery::Permanent { reply: "550 no such user".into(), hard: true });
+        }
+        let due = noon.plus(HOUR);
+        let tally = shop.tick(due).await;
+        assert_eq!((tally.sent, tally.failed), (52, 8));
+        let store = shop.store();
+        let watch = |now| homing::planner::watch::watch(&test.db, &store, now).unwrap();
+        assert_eq!(watch(due.plus(HOUR)), [("browse".to_owned(), rules::PauseReason::Bounces)]);
+        assert_eq!(watch(due.plus(HOUR)), [], "it is paused already");
+        let find = || test.db.read_here(|conn| rules::store::find_by_key(conn, store.id, "browse").map_err(DbError::from)).unwrap().unwrap();
+        assert_eq!(find().status, rules::RuleStatus::Paused);
+        // The same settings once more, and others: neither lifts it.
+        shop.apply(&settings, due.plus(HOUR));
+        shop.apply(&settings.replace("1h", "2h"), due.plus(HOUR));
+        assert_eq!((find().status, find().pause.map(|p| p.reason)), (rules::RuleStatus::Paused, Some(rules::PauseReason::Bounces)));
+        let resumed = test.db.write_here(|conn| rules::store::resume(conn, find().id, due.plus(hours(2))).map_err(DbError::from));
+        assert!(resumed.unwrap());
+        let now = find();
+        assert_eq!((now.status, now.pause, now.live_since), (rules::RuleStatus::Live, None, Some(due.plus(hours(2)))));
+        assert_eq!(watch(due.plus(hours(3))), [], "what was before is settled");
+    }
 }

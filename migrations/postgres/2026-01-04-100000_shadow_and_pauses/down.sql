@@ -1,5 +1,3 @@
-ALTER TABLE stores DROP COLUMN paused_at;
-ALTER TABLE stores DROP COLUMN paused_for;
 ALTER TABLE rules DROP COLUMN paused_at;
 ALTER TABLE rules DROP COLUMN paused_for;
 ALTER TABLE messages DROP COLUMN shadow;

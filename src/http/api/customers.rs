@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::page::{Page, Place, cursor, limit, shown};
 use super::{App, Problem, read};
+use crate::backtest::then;
 use crate::customers::{ConsentState, suppression};
 use crate::db::{Conn, DbError, schema};
 use crate::http::auth::ApiKey;
@@ -22,6 +23,7 @@ use crate::reports;
 use crate::reports::customers::{Cursor, Row};
 use crate::reports::rhythm;
 use crate::reports::timeline::{self, Entry};
+use crate::rules;
 use crate::scoring::store::shown_estimate;
 use crate::scoring::{self, Kind, Rfm, Segment, VisitorSegment};
 use crate::stores::{self, Store};
@@ -249,15 +251,30 @@ pub async fn decisions(
 ) -> Result<Json<Page<Decision>>, Problem> {
     let limit = limit(ask.get("limit").map(String::as_str))?;
     let after: Option<Place> = cursor(ask.get("cursor").map(String::as_str))?;
-    let rule = ask.get("rule").cloned();
+    let (rule, at) = (ask.get("rule").cloned(), ask.get("at").cloned());
     let id = id.into_inner();
     read(&app, &key, move |conn, store| {
         let id = find(conn, store, &id)?;
+        let at = at.map(|raw| instant("at", &raw, store)).transpose()?;
+        if let Some(key) = rule.as_deref().filter(|_| at.is_some())
+            && rules::store::find_by_key(conn, store.id, key)?.is_none()
+        {
+            let detail = format!("there is no rule `{}`", shown(key));
+            return Err(Problem::unknown("/problems/unknown-rule", detail));
+        }
         let after = after.map(|place| (Timestamp(place.at), place.id));
-        let lines = ledger::store::of_customer_after(conn, id, rule.as_deref(), after, limit)?;
+        let rule = rule.as_deref();
+        let lines = ledger::store::of_customer_after(conn, id, rule, at, after, limit)?;
+        // The reasons that no row holds stand before the first row.
+        let why = match at.filter(|_| after.is_none()) {
+            Some(at) => then::unrecorded(conn, store, id, rule, &lines, at)?,
+            None => Vec::new(),
+        };
         let place =
             |line: &Decision| Place { at: line.at.0, id: line.id.map_or(0, |id| id.0) }.to_string();
-        Ok(Json(Page::of(lines, limit, place)))
+        let mut page = Page::of(lines, limit, place);
+        page.items.splice(0..0, why);
+        Ok(Json(page))
     })
     .await
 }
@@ -288,6 +305,16 @@ pub async fn erase(key: ApiKey, app: Data<App>, id: Path<String>) -> Result<Json
 
 fn erased_at(conn: &mut Conn, id: CustomerId) -> QueryResult<Option<Timestamp>> {
     schema::customers::table.find(id).select(schema::customers::erased_at).first(conn)
+}
+
+/// A time as callers write it: an instant, or a date, which means its end in the store's zone.
+fn instant(name: &str, raw: &str, store: &Store) -> Result<Timestamp, Problem> {
+    Timestamp::parse_or_end_of_day(raw, &store.timezone).map_err(|_| {
+        Problem::bad_request(format!(
+            "{name}: `{}` is no time: write an instant such as 2026-06-01T09:00:00Z, or a date",
+            shown(raw)
+        ))
+    })
 }
 
 fn find(conn: &mut Conn, store: &Store, argument: &str) -> Result<CustomerId, Problem> {

@@ -5,6 +5,7 @@
 
 mod at_risk;
 mod audience;
+mod backtest;
 mod customers;
 mod messages;
 pub mod openapi;
@@ -45,6 +46,7 @@ const RESOURCES: [Route; 18] = [
     ("/rules/{key}", GET_PUT_DELETE, |at| {
         at.get(rules::show).put(rules::put).delete(rules::retire)
     }),
+    ("/rules/{key}/backtest", "POST", |at| at.post(backtest::run)),
     ("/messages", GET, |at| at.get(messages::list)),
     ("/messages/{id}", GET, |at| at.get(messages::show)),
     ("/suppressions", GET_POST, |at| at.get(suppressions::list).post(suppressions::add)),

@@ -11,7 +11,7 @@ use super::templates::Names;
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
 use crate::primitives::{Timestamp, Zone};
-use crate::rules::{self, Rule, StoredRule, TriggerKind};
+use crate::rules::{self, Pause, Rule, StoredRule, TriggerKind};
 use crate::stores;
 
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ pub struct Item {
     /// Of a schedule, the next five.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     next_runs: Vec<Timestamp>,
+    /// Set where the program paused the rule by itself.
+    pause: Option<Pause>,
 }
 
 impl Item {
@@ -34,7 +36,8 @@ impl Item {
             _ => Vec::new(),
         };
         let rule = Rule { status: stored.status, ..stored.rule };
-        Self { rule, version: stored.version, live_since: stored.live_since, next_runs }
+        let (version, live_since, pause) = (stored.version, stored.live_since, stored.pause);
+        Self { rule, version, live_since, next_runs, pause }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows the text form alone; what is sensible is asked by `check`, what is stored by `store`.
 
+mod case;
 pub(super) mod node;
 pub(super) mod print;
 mod rule;
@@ -9,11 +10,13 @@ pub(super) mod sections;
 
 use std::fmt;
 
+pub use case::Words;
+
 use toml::de::DeTable;
 
 use node::{Fields, Node, Problems, Value};
 
-use super::{Class, Rule, RuleStatus};
+use super::{Class, Rule, RuleStatus, RuleTest};
 use crate::primitives::Delay;
 use crate::stores::{Details, Scoring, Sending};
 
@@ -81,6 +84,23 @@ impl ShopDocument {
     /// Every mistake with its line, the wrong value, and what may stand there instead.
     pub fn parse(file: &str, text: &str, templates: &[String]) -> Result<Self, DocumentErrors> {
         parse_with(file, text, |root, problems| read_document(root, templates, problems))
+    }
+
+    /// As [`ShopDocument::parse`], with the tests of its rules.
+    ///
+    /// # Errors
+    /// As [`ShopDocument::parse`].
+    pub fn parse_with_tests(
+        file: &str,
+        text: &str,
+        templates: &[String],
+        words: Words,
+    ) -> Result<(Self, Vec<RuleTest>), DocumentErrors> {
+        parse_with(file, text, |root, problems| {
+            let document = read_document(root, templates, problems)?;
+            let tests = case::read_tests(root, text, &document, words, problems);
+            Some((document, tests))
+        })
     }
 
     /// Reads rules alone, as they stand in a document: for one that is not saved yet.
@@ -361,15 +381,11 @@ template = "browse-remainder"
     #[test]
     fn what_later_versions_do_is_refused_as_such() {
         for (body, begin) in [
-            ("[sources.shopify]\nshop = \"x\"\n".into(), "1: `sources` in the document"),
-            ("[sending]\ndaily_budget = 100\n".into(), "2: `daily_budget` in [sending]"),
-            ("[sending]\n\ndkim = { domain = \"x\" }\n".into(), "3: `dkim` in [sending]"),
-            (
-                format!("{}[[rule.test]]\nat = \"2026-01-01\"\n", one_rule("{ kind = \"order\" }")),
-                "6: `test` in [[rule]] \"a\"",
-            ),
+            ("[sources.shopify]\nshop = \"x\"\n", "1: `sources` in the document"),
+            ("[sending]\ndaily_budget = 100\n", "2: `daily_budget` in [sending]"),
+            ("[sending]\n\ndkim = { domain = \"x\" }\n", "3: `dkim` in [sending]"),
         ] {
-            let found = mistakes(&body);
+            let found = mistakes(body);
             assert_eq!(found.len(), 1, "{found:#?}");
             assert!(found[0].starts_with(begin), "{}\n{begin}", found[0]);
             assert!(found[0].contains("not available in this version"), "{}", found[0]);

@@ -42,7 +42,7 @@ fn key_of(node: &Node) -> Option<(String, usize)> {
     }
 }
 
-const RULE_KEYS: [&str; 12] = [
+const RULE_KEYS: [&str; 13] = [
     "key",
     "name",
     "class",
@@ -55,6 +55,7 @@ const RULE_KEYS: [&str; 12] = [
     "trigger",
     "audience",
     "step",
+    "test",
 ];
 
 fn read_rule(node: &Node, templates: &[String], problems: &mut Problems) -> Option<Rule> {
@@ -62,7 +63,7 @@ fn read_rule(node: &Node, templates: &[String], problems: &mut Problems) -> Opti
         || "[[rule]]".to_owned(),
         |(key, _)| format!("[[rule]] \"{}\"", shorten(&key)),
     );
-    let fields = Fields::open(node, place, &RULE_KEYS, &["test"], problems)?;
+    let fields = Fields::open(node, place, &RULE_KEYS, &[], problems)?;
     fields.require("key", problems);
     let key = fields.parsed::<RuleKey>("key", problems).map(|key| key.0);
     let name = match fields.get("name") {

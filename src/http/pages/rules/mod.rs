@@ -1,5 +1,6 @@
 //! `/rules` and `/rules/{key}`: what each rule does, did, and whether it is on.
 
+mod backtest;
 mod guards;
 mod list;
 mod rule;

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
+use super::backtest::{Panel, panel};
 use super::guards::{Guard, guards};
 use super::switch::{Question, next_status, question};
 use super::{LATELY, count_of, would_have_sent};
@@ -31,6 +32,8 @@ pub struct RulePage {
     pub sentence: Html,
     pub stages: Vec<Stage>,
     pub since: String,
+    /// Why the program paused it.
+    pub paused: String,
     pub retired: String,
     /// Live, paused: what the button does. Empty: there is nothing to switch.
     pub act: String,
@@ -50,6 +53,7 @@ pub struct RulePage {
     pub recent: Vec<RecentRow>,
     pub planned: String,
     pub planned_href: String,
+    pub backtest: Panel,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -99,6 +103,9 @@ pub struct Query {
     ask: Option<String>,
     /// Present: count the audience. It takes a look at every customer, so that nobody counts by looking at a rule.
     count: Option<String>,
+    /// `ask=backtest`: the window.
+    from: Option<String>,
+    to: Option<String>,
 }
 
 pub struct Loaded {
@@ -151,7 +158,10 @@ pub async fn page(
         })
         .await?
         .ok_or(PageError::NotFound)?;
-    let page = build(&desk, &loaded, query.ask.as_deref());
+    let (from, to) = (query.from.as_deref(), query.to.as_deref());
+    let asked = query.ask.as_deref() == Some("backtest");
+    let backtest = panel(&desk, &loaded.rule.key, asked, from, to).await?;
+    let page = RulePage { backtest, ..build(&desk, &loaded, query.ask.as_deref()) };
     desk.page(Room::Rules, &page)
 }
 
@@ -166,6 +176,10 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         name: rule.title().to_owned(),
         sentence: words::rule_sentence(format, &rule.rule),
         stages: stages(format, rule.status),
+        paused: rule.paused.map_or(String::new(), |(reason, since)| {
+            let why = words::known(format, "pause_reason", reason.as_str());
+            format.text("rule.paused_by_itself", &[("why", &why), ("when", &format.when(since))])
+        }),
         since: rule
             .live_since
             .filter(|_| matches!(rule.status, RuleStatus::Live | RuleStatus::Shadow))
@@ -217,6 +231,7 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
             &[("n", &format.capped(loaded.planned, CAP))],
         ),
         planned_href: format!("/outbox?status=scheduled&rule={}", rule.key),
+        backtest: Panel::default(),
     }
 }
 
@@ -356,6 +371,7 @@ impl Screen for RulePage {
                 Stage { current: true, live: true, ..Stage::default() },
             ],
             since: text("since"),
+            paused: text("bounces"),
             act: text("/rules/browse?ask=live"),
             act_primary: true,
             question: Some(Question {
@@ -382,6 +398,10 @@ impl Screen for RulePage {
             ],
             ..Self::default()
         };
-        vec![full, Self { retired: text("retired"), ..Self::default() }]
+        let [with_outcome, with_error] = Panel::samples();
+        vec![
+            Self { backtest: with_outcome, ..full },
+            Self { retired: text("retired"), backtest: with_error, ..Self::default() },
+        ]
     }
 }

@@ -23,6 +23,7 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
             let (key, tone, n, href, code) = match alarm {
                 Alarm::InDoubt(n) => ("in_doubt", "warn", *n, "/outbox?status=in_doubt", ""),
                 Alarm::FailedToday(n) => ("failed", "risk", *n, "/outbox?status=failed", ""),
+                Alarm::RulesPaused(n) => ("rules_paused", "risk", *n, "/rules", ""),
                 Alarm::NoSender => ("no_sender", "risk", 0, "", "homing apply shop.toml"),
                 Alarm::NoPostalAddress => ("no_postal", "risk", 0, "", "homing apply shop.toml"),
                 Alarm::NoSmtp => ("no_smtp", "risk", 0, "", "HOMING_SMTP_URL"),
@@ -31,7 +32,7 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
                 Alarm::ScoresHistoric(_) => ("scores_historic", "warn", 0, "", "homing score"),
             };
             let title = match alarm {
-                Alarm::InDoubt(_) | Alarm::FailedToday(_) => {
+                Alarm::InDoubt(_) | Alarm::FailedToday(_) | Alarm::RulesPaused(_) => {
                     format.count(&format!("alarm.{key}.title"), n)
                 }
                 _ => format.text(&format!("alarm.{key}.title"), &[]),
