@@ -30,7 +30,7 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 18] = [
+const RESOURCES: [Route; 19] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/segments/movements", GET, |at| at.get(segments::movements)),
