@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use serde::Serialize;
 
 use crate::db::Conn;
+use crate::db::schema::scoring_runs;
 use crate::primitives::{Money, Timestamp};
 use crate::rules::condition::SEGMENTS;
 use crate::stores::Store;
@@ -45,6 +46,8 @@ struct Row {
 
 /// Whoever was in another segment at `to` than at `from`, counted by both. Who left and came back in between is not.
 ///
+/// Before the first scoring nobody was anywhere: an earlier `from` means that scoring.
+///
 /// Whoever moved after `from` has entered the present segment after it: an index range, and its cost follows who moved.
 pub fn movements(
     conn: &mut Conn,
@@ -52,6 +55,14 @@ pub fn movements(
     from: Timestamp,
     to: Timestamp,
 ) -> QueryResult<Movements> {
+    let first: Option<Timestamp> = scoring_runs::table
+        .filter(scoring_runs::store_id.eq(store.id).and(scoring_runs::finished.eq(true)))
+        .filter(scoring_runs::historic.eq(false))
+        .order(scoring_runs::id)
+        .select(scoring_runs::as_of)
+        .first(conn)
+        .optional()?;
+    let from = first.map_or(from, |first| from.max(first));
     let names: Vec<String> = SEGMENTS.iter().map(|name| format!("'{name}'")).collect();
     let segment_at = |at: Timestamp| {
         format!(

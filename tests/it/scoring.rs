@@ -253,8 +253,8 @@ on_both_backends! {
         let back = told.items.iter().find(|one| one.to == "champions").unwrap();
         assert_eq!((back.from.as_deref(), back.customers), (Some("cant_lose_them"), 1));
         assert_eq!(back.revenue.minor, 11_000);
-        let before = between(test.now.minus(Delay::hours(1)), test.now);
-        assert_eq!((before.moved, before.entered), (0, 10));
+        let before = between(test.now.minus(Delay::hours(1)), later);
+        assert_eq!((before.from, before.moved), (test.now, told.moved), "from the first scoring on");
         assert_eq!(between(later, later.plus(Delay::hours(1))).items, []);
         // Whoever stayed in a segment keeps the time of having entered it.
         let since: Vec<i64> = test.db.read_here(|conn| scores::table.filter(scores::customer_id.eq(1))

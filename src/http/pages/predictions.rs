@@ -248,7 +248,10 @@ fn figure_row(format: &Format, name: String, used: bool, figures: &Figures) -> F
         brier: digits(figures.brier, 4),
         ece: percent(figures.ece_pct),
         auc: digits(figures.auc, 3),
-        total: percent(figures.total_error_pct),
+        total: figures.total_error_pct.map_or(UNKNOWN.to_owned(), |pct| {
+            let sign = if pct > 0.0 { "+" } else { "" };
+            format!("{sign}{}", format.percent(pct / 100.0, 1))
+        }),
         mae: digits(figures.mae, 3),
     }
 }
