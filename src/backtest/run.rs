@@ -14,6 +14,7 @@ use crate::db::{Db, DbError};
 use crate::journal::fold::{Fact, Frame};
 use crate::journal::{self, store::Unread};
 use crate::primitives::{CustomerId, Timestamp};
+use crate::rules::TriggerKind;
 use crate::scoring;
 use crate::scoring::predict::history::scatter;
 use crate::secret::Secret;
@@ -246,6 +247,18 @@ fn note(world: &World, asked: Asked, people: usize) -> String {
         said.push(format!(
             "Scores are as of each day{fair}; forecasts are made by what the store has learnt last, which knows more than was known then."
         ));
+    }
+    match world.rules[world.tested].rule.trigger.kind {
+        TriggerKind::AtRisk { .. } => said.push(
+            "Lines of risk are crossed at daily scorings, which are not replayed: this rule enters nobody here. Let it run in \
+             shadow to see whom it would write to."
+                .to_owned(),
+        ),
+        TriggerKind::RepurchaseDue { after: None } => said.push(
+            "The rhythm of single products is not replayed: the day is that of each customer's next order of anything."
+                .to_owned(),
+        ),
+        _ => {}
     }
     let others = world.rules.len() - 1;
     if others > 0 {

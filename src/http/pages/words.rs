@@ -296,13 +296,14 @@ pub fn moment(format: &Format, kind: &TriggerKind) -> String {
                 Some(p) => format.text("moment.p_alive_below", &[("p", &share(format, *p))]),
                 None => format.text("moment.at_risk", &[]),
             };
-            match value_above {
+            let what = match value_above {
                 Some(value) => {
                     let value = format.money_in_text(minor(format, *value));
                     format.text("moment.value_above", &[("line", &line), ("value", &value)])
                 }
                 None => line,
-            }
+            };
+            return format.text("moment.when", &[("what", &what)]);
         }
         other => format.text(&format!("moment.{}", other.name()), &[]),
     };
