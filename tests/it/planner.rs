@@ -438,6 +438,37 @@ on_both_backends! {
         assert_eq!(told[0].facts["value_at_risk"]["amount"], "200.00");
     }
 
+    async fn who_is_scored_anew_alone_leaves_the_line_alone(test: TestDb) {
+        let shop = Shop::open(&test, &rule("risk", "kind = \"at_risk\", p_alive_below = 0.4", ""));
+        let day = |n: i64| test.now.plus(Delay::days(n));
+        for who in ["ann", "bob"] {
+            shop.tell(vec![consents(who, day(-200), true)]);
+        }
+        let said = |who: &str, p| Estimate { who: who.to_owned(), p, value: 9, at_risk_since: None };
+        scored(&shop, 0, day(0), &[said("ann", 0.3), said("bob", 0.3)]);
+        shop.plan(day(0));
+        let here = || {
+            let open = schema::at_risk_stays::table.filter(schema::at_risk_stays::left_at.is_null());
+            test.db.read_here(|conn| open.count().get_result::<i64>(conn).map_err(DbError::from)).unwrap()
+        };
+        assert_eq!(here(), 2);
+        shop.tell(vec![orders("ann", day(1), "back")]);
+        let safe = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+            // Of both, but only one of them was scored anew.
+            Ok(diesel::update(schema::scores::table).set(schema::scores::p_alive.eq(0.9)).execute(conn)?)
+        };
+        test.db.write_here(safe).unwrap();
+        let rules = test.db.read_here(|conn| homing::rules::store::running(conn, shop.store().id)
+            .map_err(DbError::from)).unwrap();
+        let follow = |from, until| {
+            homing::planner::stays::follow_changed(&test.db, &shop.store(), &rules, from, until, day(1)).unwrap();
+        };
+        follow(day(1), day(2));
+        assert_eq!(here(), 2, "nobody changed after that");
+        follow(day(0), day(1));
+        assert_eq!(here(), 1);
+    }
+
     async fn who_was_at_risk_before_the_rule_went_live_is_left_alone_unless_asked_for(test: TestDb) {
         let listed = "kind = \"at_risk\"";
         let shop = Shop::open(&test, "");
