@@ -54,17 +54,10 @@ pub fn judge(document: &ShopDocument, test: &RuleTest) -> Tested {
     let listed = test.customer.email.as_ref().filter(|_| test.customer.suppressed);
     let suppressions: HashMap<String, Timestamp> =
         listed.map(|email| (email.identity_key(), from)).into_iter().collect();
-    let world = World {
-        store,
-        frame: &frame,
-        rules: &rules,
-        tested,
-        secret: &Secret::new("of the tests of rules alone"),
-        suppressions: &suppressions,
-        scores: None,
-        from,
-        to: Timestamp(test.at.0 + 1),
-    };
+    let secret = Secret::new("of the tests of rules alone");
+    let to = Timestamp(test.at.0 + 1);
+    let mut world = World::new(store, &frame, &rules, tested, &secret, from, to);
+    world.suppressions = Some(&suppressions);
     let history = History {
         customer: SOMEBODY,
         external_id: Some(test.customer.external_id.clone()),

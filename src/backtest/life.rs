@@ -5,16 +5,20 @@
 
 use std::collections::HashMap;
 
+use super::deeds;
 use super::known::{Known, Told};
 use super::post::Post;
 use super::scores::{Course, Scores, start_of};
 use crate::journal::fold::{Fact, Folded, Frame, fold_all};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::closed_by_order;
+use crate::planner::campaign::{firing, is_reachable};
 use crate::planner::decide::{Action, Entry, Pass, is_meant_for, plan};
 use crate::planner::episode::{Episode, Silence};
-use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, StoreId, Timestamp};
-use crate::rules::StoredRule;
+use crate::planner::stays::GRACE;
+use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, RuleId, StoreId, Timestamp};
+use crate::rules::condition::Needs;
+use crate::rules::{StoredRule, TriggerKind};
 use crate::scoring::assess::Person;
 use crate::secret::Secret;
 use crate::situation::store::folded::{FirstAndLast, ScoreThen, Then};
@@ -22,7 +26,7 @@ use crate::situation::{Arm, Moments, Situation};
 use crate::stores::Store;
 
 /// What is the same for all customers of a replay.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct World<'w> {
     pub store: &'w Store,
     pub frame: &'w Frame,
@@ -32,12 +36,45 @@ pub struct World<'w> {
     pub tested: usize,
     pub secret: &'w Secret,
     /// Addresses never to be written to, and since when.
-    pub suppressions: &'w HashMap<String, Timestamp>,
+    pub suppressions: Option<&'w HashMap<String, Timestamp>>,
+    /// The catalogue's categories, by product; needed where a rule asks for one.
+    pub categories: Option<&'w HashMap<String, String>>,
+    /// What the rules ask beyond totals.
+    pub needs: Needs,
     /// `None` where no rule asks for scores.
     pub scores: Option<&'w Scores>,
     pub from: Timestamp,
     /// The clock stops just before.
     pub to: Timestamp,
+}
+
+impl<'w> World<'w> {
+    /// Without suppressions, categories and scores.
+    pub fn new(
+        store: &'w Store,
+        frame: &'w Frame,
+        rules: &'w [StoredRule],
+        tested: usize,
+        secret: &'w Secret,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Self {
+        let needs = Needs::of(rules.iter().flat_map(|rule| rule.rule.conditions()));
+        let (suppressions, categories, scores) = (None, None, None);
+        Self {
+            store,
+            frame,
+            rules,
+            tested,
+            secret,
+            suppressions,
+            categories,
+            needs,
+            scores,
+            from,
+            to,
+        }
+    }
 }
 
 /// What is stored of one customer.
@@ -160,6 +197,8 @@ struct Life<'w> {
     folded: Folded,
     orders: FirstAndLast,
     score: Option<ScoreThen>,
+    /// Beyond the lines of which `at_risk` rules, since when, and since when not any more.
+    stays: Vec<Stay>,
     joining: Vec<Joining>,
     enrolments: Vec<Enrolment>,
     arms: Vec<(String, Arm)>,
@@ -169,6 +208,12 @@ struct Life<'w> {
     /// The tested rule's moment that has not fallen due yet.
     pending: Option<Pending>,
     bought_before_due: u64,
+}
+
+struct Stay {
+    rule: RuleId,
+    since: Timestamp,
+    left_at: Option<Timestamp>,
 }
 
 struct Pending {
@@ -193,6 +238,7 @@ impl<'w> Life<'w> {
             folded,
             orders: FirstAndLast::default(),
             score: None,
+            stays: Vec::new(),
             joining: Vec::new(),
             enrolments: Vec::new(),
             arms: Vec::new(),
@@ -249,7 +295,9 @@ impl<'w> Life<'w> {
         if has_orders {
             self.orders = FirstAndLast::of(self.customer, &self.folded);
         }
-        self.folded.visits.clear();
+        if self.world.needs == Needs::default() {
+            self.folded.visits.clear();
+        }
     }
 
     /// Takes over what visitors were in who are known to be this customer by `now`: of two enrolments for one
@@ -276,21 +324,33 @@ impl<'w> Life<'w> {
         self.settle_score(now);
         let mut situation = self.situation(now);
         self.count_bought_before_due(&situation.moments, now);
+        self.plan(&mut situation, now);
         let world = self.world;
-        let pass = Pass { store: world.store, rules: world.rules, secret: world.secret, now };
-        situation.enrolments.clone_from(&self.enrolments);
-        situation.arms.clone_from(&self.arms);
-        for action in plan(&pass, &situation) {
-            self.take(action, &situation, now);
+        for rule in world.rules.iter().filter(|rule| firing(rule, world.store, now) == Some(now)) {
+            // A firing asks nobody who cannot be written to, and has no word for who is not meant.
+            if is_reachable(rule, world.store, &situation) && is_meant_for(rule, &situation, now) {
+                situation.moments.firing = Some((rule.id, now));
+                self.plan(&mut situation, now);
+            }
         }
+        situation.moments.firing = None;
         self.send(&situation, now);
         situation
     }
 
+    fn plan(&mut self, situation: &mut Situation, now: Timestamp) {
+        let World { store, rules, secret, .. } = *self.world;
+        situation.enrolments.clone_from(&self.enrolments);
+        situation.arms.clone_from(&self.arms);
+        for action in plan(&Pass { store, rules, secret, worth: &[], now }, situation) {
+            self.take(action, situation, now);
+        }
+    }
+
     fn situation(&self, now: Timestamp) -> Situation {
         let email = self.folded.profile.email.as_ref().map(EmailAddress::identity_key);
-        let since = email.and_then(|key| self.world.suppressions.get(&key));
-        Then {
+        let since = email.and_then(|key| self.world.suppressions?.get(&key));
+        let mut situation = Then {
             customer: self.customer,
             store: self.world.store,
             folded: &self.folded,
@@ -298,7 +358,15 @@ impl<'w> Life<'w> {
             suppressed: since.is_some_and(|since| *since <= now),
             score: self.score.as_ref(),
         }
-        .situation()
+        .situation();
+        let open = self.stays.iter().filter(|stay| stay.left_at.is_none());
+        situation.moments.at_risk = open.map(|stay| (stay.rule, stay.since)).collect();
+        if self.world.needs != Needs::default() {
+            let told = self.told[..self.known].iter().map(|told| &told.fact);
+            deeds::add(&mut situation.subject, self.world, &self.folded, told);
+            situation.subject.received = self.post.received(self.world.rules);
+        }
+        situation
     }
 
     /// Scores as of the day of `now`; a segment is entered when it first shows.
@@ -309,6 +377,33 @@ impl<'w> Life<'w> {
             let before = self.score.as_ref().filter(|then| then.scored.segment == scored.segment);
             ScoreThen { segment_since: before.map_or(now, |then| then.segment_since), scored }
         });
+        let passed = self.score.as_ref().map(|then| scores.passed(&then.scored));
+        self.settle_stays(&passed.unwrap_or_default(), now);
+    }
+
+    /// As `planner::stays` does: a stay goes on for those who are back beyond the line soon, without an order.
+    fn settle_stays(&mut self, passed: &[RuleId], now: Timestamp) {
+        let last_order_at = self.folded.rollup.last_order_at;
+        for stay in &mut self.stays {
+            match passed.contains(&stay.rule) {
+                false => stay.left_at = stay.left_at.or(Some(now)),
+                true if last_order_at.is_none_or(|at| at <= stay.since) => stay.left_at = None,
+                true => {}
+            }
+        }
+        let is_over = |stay: &Stay| {
+            let left = stay.left_at.is_some_and(|at| at <= now.minus(GRACE));
+            left || (stay.left_at.is_some() && last_order_at.is_some_and(|at| at > stay.since))
+        };
+        self.stays.retain(|stay| !is_over(stay));
+        for rule in passed {
+            if !self.stays.iter().any(|stay| stay.rule == *rule) {
+                // Who is beyond it when the replay begins came there before.
+                let is_news = now > self.world.from;
+                let since = if is_news { now } else { last_order_at.unwrap_or(now) };
+                self.stays.push(Stay { rule: *rule, since, left_at: None });
+            }
+        }
     }
 
     fn take(&mut self, action: Action, situation: &Situation, now: Timestamp) {
@@ -480,6 +575,11 @@ impl<'w> Life<'w> {
                 self.pending = Some(Pending { stops_after: episode.stops_after, due_at });
             }
         }
+        let zone = &self.world.store.timezone;
+        dues.extend(self.world.rules.iter().filter_map(|rule| match &rule.rule.trigger.kind {
+            TriggerKind::Schedule { cron } => cron.next_after(now, zone),
+            _ => None,
+        }));
         let after = |at: &Timestamp| *at > now && *at < until;
         let next = (told.into_iter().chain(joins).chain(retries).chain(posted).chain(dues))
             .filter(after)

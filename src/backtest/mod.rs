@@ -6,6 +6,7 @@
 
 pub mod case;
 mod contest;
+mod deeds;
 pub mod known;
 pub mod life;
 mod post;

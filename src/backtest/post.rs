@@ -3,10 +3,10 @@
 
 use super::life::{Event, World};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
-use crate::outbox::door::{self, Knock, Verdict};
+use crate::outbox::door::{self, House, Knock, Verdict};
 use crate::outbox::{Message, MessageStatus};
 use crate::planner::steps::{self, PlannedStep};
-use crate::primitives::{CustomerId, EnrolmentId, MessageId, Timestamp};
+use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, Timestamp};
 use crate::rules::{Class, StoredRule};
 use crate::situation::Situation;
 
@@ -49,6 +49,13 @@ impl Post {
                 shadow: false,
             });
         }
+    }
+
+    /// The rules whose mail has left, by their keys, and when.
+    pub fn received(&self, rules: &[StoredRule]) -> Vec<(String, Timestamp)> {
+        let key = |id: RuleId| rules.iter().find(|r| r.id == id).map(|r| r.rule.key.clone());
+        let left = self.messages.iter().filter_map(|m| Some((key(m.rule_id)?, m.left_at()?)));
+        left.collect()
     }
 
     /// A visitor's messages are the customer's from now on.
@@ -129,6 +136,8 @@ impl Post {
             situation: Some(situation),
             previous: of_it.find(|m| m.step == message.step - 1),
             left: &left,
+            // The whole store's day is nobody's life: budget and feed are not replayed.
+            house: House { sent_today: 0, newest_order: Some(now) },
             now,
         });
         let own = &mut self.messages[place];

@@ -14,7 +14,7 @@ use crate::db::{Db, DbError};
 use crate::journal::fold::{Fact, Frame};
 use crate::journal::{self, store::Unread};
 use crate::primitives::{CustomerId, Timestamp};
-use crate::rules::TriggerKind;
+use crate::rules::{StoredRule, TriggerKind};
 use crate::scoring;
 use crate::scoring::predict::history::scatter;
 use crate::secret::Secret;
@@ -72,20 +72,18 @@ pub fn run(
     let (suppressions, people) = db.read_here(|conn| -> Result<_, BacktestError> {
         Ok((store::suppressions(conn, store.id)?, store::count_people(conn, store.id)?))
     })?;
-    let mut world = World {
-        store,
-        frame: &frame,
-        rules: &rules,
-        tested,
-        secret,
-        suppressions: &suppressions,
-        scores: None,
-        from,
-        to,
+    let mut world = World::new(store, &frame, &rules, tested, secret, from, to);
+    world.suppressions = Some(&suppressions);
+    let categories = match world.needs.categories {
+        true => {
+            db.read_here(|conn| store::categories(conn, store.id).map_err(BacktestError::from))?
+        }
+        false => HashMap::new(),
     };
-    let asked = Asked::by(&rules);
+    world.categories = Some(&categories);
+    let asked = Asked::by(&rules, &store.currency);
     let scores = match asked.scores {
-        true => Some(learn_scores(db, &world, asked, people as usize, progress)?),
+        true => Some(learn_scores(db, &world, asked.clone(), people as usize, progress)?),
         false => None,
     };
     world.scores = scores.as_ref();
@@ -99,7 +97,7 @@ pub fn run(
             })
             .try_reduce(Sum::default, |a, b| Ok(a.add(b)))
     })?;
-    Ok(sum.report(&world, window, note(&world, asked, people as usize)))
+    Ok(sum.report(&world, window, note(&world, &asked, people as usize)))
 }
 
 /// One customer as stored, facts still unread: reading them is shared among the cores too.
@@ -233,7 +231,7 @@ fn learn_scores(
 }
 
 /// What the figures say, and what they do not.
-fn note(world: &World, asked: Asked, people: usize) -> String {
+fn note(world: &World, asked: &Asked, people: usize) -> String {
     let mut said = vec![
         "This shows volume and timing, not lift: who would have got mail and when, not what the mail would have earned."
             .to_owned(),
@@ -248,17 +246,18 @@ fn note(world: &World, asked: Asked, people: usize) -> String {
             "Scores are as of each day{fair}; forecasts are made by what the store has learnt last, which knows more than was known then."
         ));
     }
-    match world.rules[world.tested].rule.trigger.kind {
-        TriggerKind::AtRisk { .. } => said.push(
-            "Lines of risk are crossed at daily scorings, which are not replayed: this rule enters nobody here. Let it run in \
-             shadow to see whom it would write to."
+    let learned = |rule: &StoredRule| {
+        matches!(rule.rule.trigger.kind, TriggerKind::RepurchaseDue { after: None })
+    };
+    if world.rules.iter().any(learned) {
+        said.push(
+            "Learned repurchases go by the customer's own rhythm, not by that of each product."
                 .to_owned(),
-        ),
-        TriggerKind::RepurchaseDue { after: None } => said.push(
-            "The rhythm of single products is not replayed: the day is that of each customer's next order of anything."
-                .to_owned(),
-        ),
-        _ => {}
+        );
+    }
+    let sending = &world.store.sending;
+    if sending.daily_budget.is_some() || sending.feed_max_age.is_some() {
+        said.push("Daily budget and feed heartbeat are not applied.".to_owned());
     }
     let others = world.rules.len() - 1;
     if others > 0 {

@@ -8,16 +8,16 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use crate::customers::Rollup;
-use crate::primitives::{CustomerId, Timestamp, Zone};
+use crate::primitives::{Currency, CustomerId, RuleId, Timestamp, Zone};
 use crate::rules::{StoredRule, TriggerKind};
-use crate::scoring::assess::{Assessment, Measure, Person, Scored};
+use crate::scoring::assess::{Assessment, History, Measure, Person, Scored};
 use crate::scoring::forecast::Forecaster;
 use crate::scoring::learning::Learning;
 use crate::scoring::predict::{Day, Known};
 use crate::situation::store::folded::ScoreThen;
 
 /// What rules ask of scores.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     /// Whether they ask for scores at all.
     pub scores: bool,
@@ -25,10 +25,33 @@ pub struct Asked {
     pub segments: bool,
     /// Whether anything learnt is asked for, which costs more.
     pub forecasts: bool,
+    /// The lines that `at_risk` rules draw.
+    pub lines: Vec<Line>,
+}
+
+/// Beyond which a rule takes somebody for being at risk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    pub rule: RuleId,
+    p_alive_below: Option<f64>,
+    /// Minor units of the store's currency.
+    value_above: Option<i64>,
+}
+
+impl Line {
+    fn is_passed(&self, scored: &Scored) -> bool {
+        let told = scored.forecast.as_ref();
+        let is_beyond = match self.p_alive_below {
+            Some(line) => told.is_some_and(|told| told.p_alive < line),
+            None => scored.risk_rank.is_some(),
+        };
+        let is_worth = |least: i64| told.is_some_and(|told| told.value_at_risk > least);
+        is_beyond && self.value_above.is_none_or(is_worth)
+    }
 }
 
 impl Asked {
-    pub fn by(rules: &[StoredRule]) -> Self {
+    pub fn by(rules: &[StoredRule], currency: &Currency) -> Self {
         let mut asked = Self::default();
         for rule in rules {
             match rule.rule.trigger.kind {
@@ -36,9 +59,15 @@ impl Asked {
                 TriggerKind::RepurchaseDue { after: None } => {
                     (asked.scores, asked.forecasts) = (true, true);
                 }
+                TriggerKind::AtRisk { p_alive_below, value_above } => {
+                    (asked.scores, asked.forecasts) = (true, true);
+                    let minor = |value: f64| value * 10_f64.powi(currency.decimals() as i32);
+                    let value_above = value_above.map(|value| minor(value).round() as i64);
+                    asked.lines.push(Line { rule: rule.id, p_alive_below, value_above });
+                }
                 _ => {}
             }
-            for field in rule.rule.audience.iter().flat_map(|audience| audience.fields()) {
+            for field in rule.rule.conditions().flat_map(|asked| asked.fields()) {
                 asked.scores |= field.is_of_scores();
                 asked.forecasts |= field.is_forecast();
             }
@@ -109,14 +138,35 @@ impl Scores {
         now: Timestamp,
         until: Timestamp,
     ) -> Option<Timestamp> {
-        if !self.asked.segments {
+        if !self.asked.segments && self.asked.lines.is_empty() {
             return None;
         }
         let person = Person::of(id, rollup, &self.zone)?;
-        let segment = score.map(|then| then.scored.segment);
         let (first, last) = (now.day_number(&self.zone) + 1, until.day_number(&self.zone));
+        let segment = score.map(|then| then.scored.segment);
         let moves = |day: &Day| Some(self.assessment(*day).score(&person).segment) != segment;
-        (first..=last).find(moves).map(|day| start_of(day, &self.zone))
+        let segments = (first..=last).filter(|_| self.asked.segments);
+        let moved = segments.clone().find(moves);
+        let passed = score.map(|then| self.passed(&then.scored));
+        let last = moved.unwrap_or(last);
+        let passes = |day: &Day| {
+            let then = self.of(id, rollup, start_of(*day, &self.zone));
+            then.map(|scored| self.passed(&scored)) != passed
+        };
+        // A forecast costs more than a segment, and moves slowly: weeks are looked at first, then the days of one.
+        let lined = !self.asked.lines.is_empty() && matches!(person.history, History::Buyer(_));
+        let mut weeks =
+            (first..=last).step_by(7).chain([last]).filter(|day| lined && *day >= first);
+        let crossed =
+            weeks.find(passes).and_then(|week| ((week - 6).max(first)..=week).find(passes));
+        let next = [moved, crossed].into_iter().flatten().min();
+        next.map(|day| start_of(day, &self.zone))
+    }
+
+    /// Beyond whose lines somebody is.
+    pub fn passed(&self, scored: &Scored) -> Vec<RuleId> {
+        let lines = self.asked.lines.iter();
+        lines.filter(|line| line.is_passed(scored)).map(|line| line.rule).collect()
     }
 
     fn assessment(&self, day: Day) -> Assessment<'_> {

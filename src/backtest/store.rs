@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use crate::db::Conn;
-use crate::db::schema::{assignments, customers, suppressions};
+use crate::db::schema::{assignments, customers, products, suppressions};
 use crate::primitives::{CustomerId, StoreId, Timestamp};
 use crate::situation::Arm;
 
@@ -48,6 +48,15 @@ pub fn arms_between(
         arms.entry(customer).or_default().push((experiment, arm));
     }
     Ok(arms)
+}
+
+/// The catalogue's categories, by product.
+pub fn categories(conn: &mut Conn, store: StoreId) -> QueryResult<HashMap<String, String>> {
+    let all: Vec<(String, Option<String>)> = products::table
+        .filter(products::store_id.eq(store).and(products::category.is_not_null()))
+        .select((products::product_id, products::category))
+        .load(conn)?;
+    Ok(all.into_iter().filter_map(|(product, category)| Some((product, category?))).collect())
 }
 
 /// Addresses never to be written to, and since when.

@@ -56,6 +56,8 @@ text_enum! {
         /// It was told of only after it had fallen due.
         ToldTooLate = "told_too_late",
         FeedStale = "feed_stale",
+        /// As many marketing messages as the store allows itself in a day have left.
+        DailyBudget = "daily_budget",
         /// The rule is not live now.
         Paused = "paused",
         /// Would have been sent: the rule is in shadow, and sends nothing.

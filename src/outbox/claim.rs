@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::door::{self, Knock, Verdict};
+use super::door::{self, House, Knock, Verdict};
 use super::{Message, MessageStatus, Tally, settle};
 use crate::db::Conn;
-use crate::db::schema::messages;
+use crate::db::schema::{messages, orders};
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EmailAddress, MessageId, RuleId, Timestamp};
 use crate::rules::{Class, StoredRule};
@@ -153,6 +153,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
     let enrolments = ledger::store::enrolments_of(conn, &customers)?;
     let mut others = neighbours(conn, desk, &customers, &due)?;
 
+    let mut house = house(conn, desk)?;
     let mut claimed = Claimed { judged: due.len(), ..Claimed::default() };
     let mut ledger = Vec::new();
     let mut ended = HashSet::new();
@@ -182,6 +183,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
                 .iter()
                 .find(|m| m.enrolment_id == message.enrolment_id && m.step == message.step - 1),
             left: &left,
+            house,
             now: desk.at.now,
         });
         let own = of_customer.iter_mut().find(|m| m.id == message.id);
@@ -201,6 +203,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
                     continue;
                 };
                 let message = lease(conn, desk, &message, &address, owner)?;
+                house.sent_today += u32::from(message.class == Class::Marketing);
                 if let Some(own) = own {
                     own.clone_from(&message);
                 }
@@ -253,6 +256,34 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
     }
     ledger::store::record(conn, &ledger, || desk.at.new_id())?;
     Ok(claimed)
+}
+
+/// What the store's settings need to know of the whole store.
+fn house(conn: &mut Conn, desk: &Desk) -> QueryResult<House> {
+    let (store, now) = (desk.store, desk.at.now);
+    let mut house = House::default();
+    if store.sending.daily_budget.is_some() {
+        let midnight = store.timezone.start_of(now.day_in(&store.timezone));
+        let left = [MessageStatus::Sent, MessageStatus::Sending, MessageStatus::InDoubt];
+        // By the index of times: what leaves today was last scheduled for yesterday at the earliest.
+        let today = messages::table
+            .filter(messages::store_id.eq(store.id))
+            .filter(messages::status.eq_any(left))
+            .filter(messages::scheduled_at.ge(midnight.minus(Delay::days(1))))
+            .filter(messages::claimed_at.ge(midnight))
+            .filter(messages::class.eq(Class::Marketing));
+        let count: i64 = diesel::QueryDsl::count(today).get_result(conn)?;
+        house.sent_today = u32::try_from(count).unwrap_or(u32::MAX);
+    }
+    if store.sending.feed_max_age.is_some() {
+        house.newest_order = orders::table
+            .filter(orders::store_id.eq(store.id).and(orders::placed_at.le(now)))
+            .order(orders::placed_at.desc())
+            .select(orders::placed_at)
+            .first(conn)
+            .optional()?;
+    }
+    Ok(house)
 }
 
 /// What else the door must see: recent mail to the same customers, and the other steps of the same enrolments.

@@ -10,6 +10,8 @@ use crate::stores::{ConsentMode, Store};
 
 /// A message of a rule that is not live is looked at again after this; resuming the rule looks at once.
 const WHILE_PAUSED: Delay = Delay::hours(1);
+/// Whether orders come in again is looked at this often.
+const WHILE_STALE: Delay = Delay::seconds(900);
 
 /// What the door knows when a message knocks.
 pub struct Knock<'k> {
@@ -24,7 +26,17 @@ pub struct Knock<'k> {
     pub previous: Option<&'k Message>,
     /// When marketing messages left, or may have left, to this customer; in any order.
     pub left: &'k [Timestamp],
+    pub house: House,
     pub now: Timestamp,
+}
+
+/// What the door knows of the whole store; asked for only as far as its settings need it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct House {
+    /// Marketing messages that left today, in the store's zone.
+    pub sent_today: u32,
+    /// When the newest order that is known of was placed.
+    pub newest_order: Option<Timestamp>,
 }
 
 /// What becomes of the message.
@@ -97,7 +109,7 @@ pub fn judge(knock: &Knock) -> Verdict {
     if now > useful_until {
         return Verdict::Expire { facts: Facts::new().with("useful_until", useful_until) };
     }
-    match held_up(knock, situation) {
+    match held_up(knock, rule, situation) {
         Some((until, reason, facts)) => defer(useful_until, until, reason, facts),
         None => Verdict::Send,
     }
@@ -152,10 +164,30 @@ fn turn(knock: &Knock) -> Option<Timestamp> {
 }
 
 /// The guardrails that hold marketing mail up: gap, cap, quiet hours. Service mail is owed at once.
-fn held_up(knock: &Knock, situation: &Situation) -> Option<(Timestamp, Reason, Facts)> {
-    let Knock { message, store, now, .. } = *knock;
+fn held_up(
+    knock: &Knock,
+    rule: &StoredRule,
+    situation: &Situation,
+) -> Option<(Timestamp, Reason, Facts)> {
+    let Knock { message, store, house, now, .. } = *knock;
     if message.class == Class::Service {
         return None;
+    }
+    // Who bought meanwhile is not known while no orders come in.
+    if let Some(age) = store.sending.feed_max_age
+        && closed_by_order(rule)
+        && house.newest_order.is_none_or(|at| at.plus(age) < now)
+    {
+        let facts =
+            Facts::new().with("feed_max_age", age).with_known("newest_order", house.newest_order);
+        return Some((now.plus(WHILE_STALE), Reason::FeedStale, facts));
+    }
+    if let Some(budget) = store.sending.daily_budget
+        && house.sent_today >= budget
+    {
+        let tomorrow = now.day_in(&store.timezone).tomorrow().ok()?;
+        let facts = Facts::new().with("daily_budget", budget);
+        return Some((store.timezone.start_of(tomorrow), Reason::DailyBudget, facts));
     }
     let mut left: Vec<Timestamp> = knock.left.to_vec();
     left.sort_unstable_by(|a, b| b.cmp(a));

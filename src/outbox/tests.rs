@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::door::{Knock, Verdict, judge};
+use super::door::{House, Knock, Verdict, judge};
 use super::{Message, MessageStatus};
 use crate::ledger::{Enrolment, EnrolmentStatus, Reason};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, MessageId, StoreId, Timestamp};
@@ -20,6 +20,7 @@ struct Scene {
     previous: Option<Message>,
     ann: Situation,
     left: Vec<Timestamp>,
+    house: House,
 }
 
 fn scene() -> Scene {
@@ -48,7 +49,16 @@ fn scene() -> Scene {
     };
     let mut ann = ann();
     ann.standing.zone = "Asia/Shanghai".parse().unwrap();
-    Scene { store: store(), rule, enrolment, message, previous: None, ann, left: Vec::new() }
+    Scene {
+        store: store(),
+        rule,
+        enrolment,
+        message,
+        previous: None,
+        ann,
+        left: Vec::new(),
+        house: House::default(),
+    }
 }
 
 impl Scene {
@@ -61,6 +71,7 @@ impl Scene {
             situation: Some(&self.ann),
             previous: self.previous.as_ref(),
             left: &self.left,
+            house: self.house,
             now,
         })
     }
@@ -249,4 +260,30 @@ fn a_message_in_shadow_goes_as_far_as_the_door_of_its_own_shadow_alone() {
     scene.message.shadow = false;
     let said = scene.judged_at(t0());
     assert!(matches!(said, Verdict::Defer { reason: Reason::Paused, .. }), "begun live: {said:?}");
+}
+
+#[test]
+fn a_day_has_its_budget_and_service_mail_needs_none() {
+    let mut scene = scene();
+    scene.store.sending.daily_budget = Some(10);
+    scene.house.sent_today = 9;
+    assert_eq!(scene.judged_at(t0()), Verdict::Send);
+    scene.house.sent_today = 10;
+    // Noon of the first of June in Shanghai: the second begins at 16:00 UTC.
+    let tomorrow = "2026-06-01T16:00:00Z".parse().unwrap();
+    assert_eq!(scene.held_at(t0()), Some((Reason::DailyBudget, tomorrow)));
+    scene.message.class = Class::Service;
+    assert_eq!(scene.judged_at(t0()), Verdict::Send);
+}
+
+#[test]
+fn while_no_orders_come_in_mail_waits_that_an_order_would_stop() {
+    let mut scene = scene();
+    scene.store.sending.feed_max_age = Some(hours(24));
+    let again = t0().plus(Delay::seconds(900));
+    assert_eq!(scene.held_at(t0()), Some((Reason::FeedStale, again)), "no order was ever told of");
+    scene.house.newest_order = Some(t0().minus(hours(25)));
+    assert_eq!(scene.held_at(t0()), Some((Reason::FeedStale, again)));
+    scene.house.newest_order = Some(t0().minus(hours(24)));
+    assert_eq!(scene.judged_at(t0()), Verdict::Send);
 }

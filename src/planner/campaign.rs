@@ -12,10 +12,11 @@ use crate::db::{Conn, Db, DbError};
 use crate::each_backend;
 use crate::ledger::Instants;
 use crate::outbox::Tally;
+use crate::outbox::door::consents;
 use crate::primitives::{CustomerId, RuleId, Timestamp};
 use crate::rules::condition::{Comparison, Field};
 use crate::rules::{Class, Condition, StoredRule, TriggerKind};
-use crate::situation::{self, audience};
+use crate::situation::{self, Situation, audience};
 use crate::stores::{ConsentMode, Store};
 
 /// Pages of one pass where there is a next one: a campaign to everybody must not hold other rules up.
@@ -95,6 +96,14 @@ fn reachable(store: &Store, rule: &StoredRule) -> Condition {
     }
     parts.extend(rule.rule.audience.clone());
     Condition::All(parts)
+}
+
+/// Whether [`reachable`] holds of somebody, but for the audience.
+pub fn is_reachable(rule: &StoredRule, store: &Store, situation: &Situation) -> bool {
+    let standing = &situation.standing;
+    let may =
+        rule.rule.class == Class::Service || consents(store.sending.consent, standing.consent);
+    standing.address.is_some() && may
 }
 
 /// After whom to go on; `None` where all is done.

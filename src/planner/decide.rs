@@ -2,11 +2,13 @@
 //!
 //! Running it twice plans the same mail once: what it decided is in the situation the next time.
 
+use std::cmp::Reverse;
+
 use super::episode::{Episode, Silence, is_of_visit_or_basket};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{consents, ended_by};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, Money, Timestamp};
-use crate::rules::{Class, RuleStatus, StoredRule, TriggerKind};
+use crate::rules::{Class, RuleStatus, Rung, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation::{Arm, Situation};
 use crate::stores::Store;
@@ -21,6 +23,8 @@ pub struct Pass<'p> {
     /// The live rules, all of them: the ladder needs to know who else serves a customer. And those in shadow.
     pub rules: &'p [StoredRule],
     pub secret: &'p Secret,
+    /// What each rule brings a thousand messages, by the place of the rule; where nothing is said, nothing is known.
+    pub worth: &'p [i64],
     pub now: Timestamp,
 }
 
@@ -166,14 +170,17 @@ fn hear(pass: &Hearing, situation: &Situation) -> Vec<Action> {
             }
         }
     }
-    claims.sort_by(|a, b| strength(&pass.rules[a.rule]).cmp(&strength(&pass.rules[b.rule])));
+    claims.sort_by(|a, b| strength(pass, a.rule).cmp(&strength(pass, b.rule)));
     compete(pass, situation, claims, &mut standing, &mut actions);
     actions
 }
 
-/// Smaller is stronger: the rung, then the priority, then the key, so that no two are alike.
-fn strength(rule: &StoredRule) -> (crate::rules::Rung, std::cmp::Reverse<u8>, &str) {
-    (rule.rung(), std::cmp::Reverse(rule.rule.priority), &rule.rule.key)
+/// Smaller is stronger: the rung, then the priority, then what a message of it is expected to bring, then the key, so
+/// that no two are alike.
+fn strength<'p>(pass: &Hearing<'p>, index: usize) -> (Rung, Reverse<u8>, Reverse<i64>, &'p str) {
+    let rule = &pass.pass.rules[index];
+    let worth = pass.worth.get(index).copied().unwrap_or(0);
+    (rule.rung(), Reverse(rule.rule.priority), Reverse(worth), &rule.rule.key)
 }
 
 /// Looks after what is open: ends what was bought or closed since, stretches episodes that go on.

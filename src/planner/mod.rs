@@ -3,7 +3,7 @@
 //! A pass derives everything from stored state and `now`; running it twice, late or after a crash plans the
 //! same mail once. It sends nothing: what it plans stands in the outbox.
 
-mod campaign;
+pub mod campaign;
 mod dates;
 pub mod decide;
 pub mod episode;

@@ -20,6 +20,9 @@ const STRAGGLERS: Delay = Delay::seconds(30);
 /// Every so often the whole window is looked at by state, whatever is remembered.
 const WINDOW_EVERY: Delay = Delay::seconds(600);
 
+/// What rules bring is asked this often, where it decides between them.
+const WORTH_EVERY: Delay = Delay::hours(1);
+
 /// How far a process has looked: a mere hint, which saves work and is lost without harm.
 #[derive(Debug, Default)]
 pub struct Positions {
@@ -31,6 +34,8 @@ struct Position {
     /// The last pass, and the last one over the whole window, by the machine's clock.
     last: Option<Timestamp>,
     last_window: Option<Timestamp>,
+    /// What tied rules brought lately, and when that was asked.
+    worth: Option<(Timestamp, Vec<RuleId>, HashMap<RuleId, i64>)>,
     /// The rules it knew, by version and live_since: another trigger begins anew.
     rules: HashMap<RuleId, (i32, Option<Timestamp>)>,
     /// The firings of schedules that were carried out to their end.
@@ -72,7 +77,8 @@ pub fn pass(
 
     let customers: Vec<CustomerId> = due.into_iter().collect();
     let mut tally = Tally { considered: customers.len() as u64, ..Tally::default() };
-    let pass = Pass { store, rules: &live, secret, now: at.now };
+    let worth = worth(db, store, &live, at, position.as_deref_mut())?;
+    let pass = Pass { store, rules: &live, secret, worth: &worth, now: at.now };
     let mut busy = Vec::new();
     for batch in customers.chunks(situation::store::BATCH) {
         tally.add(db.write_here(|conn| -> Result<_, DbError> {
@@ -104,6 +110,42 @@ pub fn pass(
         position.advance(at.machine, since.is_none(), &live);
     }
     Ok(tally)
+}
+
+/// What a thousand messages of each rule brought lately, where two rules would be alike without that. Asked of the
+/// database once an hour: it is an estimate.
+fn worth(
+    db: &Db,
+    store: &Store,
+    live: &[StoredRule],
+    at: Instants,
+    position: Option<&mut Position>,
+) -> Result<Vec<i64>, DbError> {
+    let place = |rule: &StoredRule| (rule.rung(), rule.rule.priority);
+    let is_tied = |rule: &StoredRule| {
+        live.iter().any(|other| other.id != rule.id && place(other) == place(rule))
+    };
+    let tied: Vec<RuleId> = live.iter().filter(|rule| is_tied(rule)).map(|rule| rule.id).collect();
+    if tied.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = position.as_deref().and_then(|known| known.worth.as_ref());
+    let is_fresh = |(asked, rules, _): &&(Timestamp, Vec<RuleId>, _)| {
+        *rules == tied && *asked <= at.machine && asked.plus(WORTH_EVERY) > at.machine
+    };
+    let brought: HashMap<RuleId, i64> = match known.filter(is_fresh) {
+        Some((_, _, brought)) => brought.clone(),
+        None => {
+            let brought = db.read_here(|conn| {
+                store::worth(conn, store, &tied, at.now).map_err(DbError::from)
+            })?;
+            if let Some(position) = position {
+                position.worth = Some((at.machine, tied, brought.clone()));
+            }
+            brought
+        }
+    };
+    Ok(live.iter().map(|rule| brought.get(&rule.id).copied().unwrap_or(0)).collect())
 }
 
 /// Decides about customers whose rows are locked, and writes it. `firing` is what a schedule asks them for, if one does.

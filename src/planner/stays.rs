@@ -21,7 +21,7 @@ use crate::scoring::VisitorSegment;
 use crate::stores::Store;
 
 /// Longer than the week after which predictions are learnt anew, so that two learnings can agree.
-const GRACE: Delay = Delay::days(14);
+pub const GRACE: Delay = Delay::days(14);
 
 /// Customers per transaction.
 const PAGE: i64 = 20_000;

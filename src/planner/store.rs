@@ -1,6 +1,6 @@
 //! SQL of a pass: who is due, and the writing of what was decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
@@ -15,9 +15,10 @@ use crate::ledger::{
     self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
 };
 use crate::outbox::{self, MessageStatus, NewMessage, Tally};
-use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
+use crate::primitives::{CustomerId, Delay, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
 use crate::rules::{RuleStatus, StoredRule, TriggerKind};
 use crate::situation::Arm;
+use crate::stores::Store;
 
 #[derive(QueryableByName)]
 struct Id {
@@ -229,6 +230,37 @@ pub fn waited_long_enough(
         .filter(enrolments::rule_id.eq_any(ids))
         .select(enrolments::customer_id)
         .load(conn)
+}
+
+/// What a thousand messages of each rule brought: orders within a week after those of the last 28 days, in minor units
+/// of the store's currency.
+pub fn worth(
+    conn: &mut Conn,
+    store: &Store,
+    rules: &[RuleId],
+    now: Timestamp,
+) -> QueryResult<HashMap<RuleId, i64>> {
+    #[derive(QueryableByName)]
+    struct Brought {
+        #[diesel(sql_type = BigInt)]
+        rule_id: RuleId,
+        #[diesel(sql_type = BigInt)]
+        sent: i64,
+        #[diesel(sql_type = BigInt)]
+        brought: i64,
+    }
+    let (since, week) = (now.minus(Delay::days(28)).0, Delay::days(7).micros());
+    let ids = rules.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(", ");
+    let rows: Vec<Brought> = diesel::sql_query(format!(
+        "SELECT m.rule_id, COUNT(DISTINCT m.id) AS sent, CAST(COALESCE(SUM(o.total - o.refunded), 0) AS BIGINT) AS brought \
+         FROM messages m LEFT JOIN orders o ON o.customer_id = m.customer_id AND o.counts AND o.currency = $1 \
+         AND o.placed_at > m.sent_at AND o.placed_at <= m.sent_at + {week} \
+         WHERE m.rule_id IN ({ids}) AND m.status = 'sent' AND m.scheduled_at >= {since} GROUP BY m.rule_id"
+    ))
+    .bind::<diesel::sql_types::Text, _>(store.currency.as_str())
+    .load(conn)?;
+    let per_thousand = |row: &Brought| row.brought.saturating_mul(1_000) / row.sent.max(1);
+    Ok(rows.iter().map(|row| (row.rule_id, per_thousand(row))).collect())
 }
 
 /// Writes what was decided about some customers, whose rows are locked. Returns what was written.

@@ -13,7 +13,7 @@ use crate::stores::{ConsentMode, Store};
 
 fn plan_with(store: &Store, rules: &[StoredRule], who: &Situation, now: Timestamp) -> Vec<Action> {
     let secret = Secret::new("0123456789abcdef");
-    plan(&Pass { store, rules, secret: &secret, now }, who)
+    plan(&Pass { store, rules, secret: &secret, worth: &[], now }, who)
 }
 
 fn plan_at(rules: &[StoredRule], who: &Situation, now: Timestamp) -> Vec<Action> {
@@ -571,4 +571,24 @@ fn a_rule_in_shadow_is_heard_beside_the_live_ones_and_takes_nothing_from_them() 
     );
     rules[1].status = RuleStatus::Shadow;
     assert_eq!(said(&plan_at(&rules, &ann, due()), &rules), ["browse enrolled"]);
+}
+
+#[test]
+fn of_two_alike_the_one_that_brings_more_comes_first_and_the_ledger_names_it() {
+    let back =
+        |id, key| rule(id, key, TriggerKind::WinBack { after: Delay::days(10), until: None });
+    let rules = [back(1, "a-letter"), back(2, "b-letter")];
+    let mut ann = ann();
+    ann.moments.last_order = order("1", t0());
+    ann.moments.last_placed_at = Some(t0());
+    let (store, secret, now) =
+        (store(), Secret::new("0123456789abcdef"), t0().plus(Delay::days(10)));
+    let planned = |worth: &[i64]| {
+        plan(&Pass { store: &store, rules: &rules, secret: &secret, worth, now }, &ann)
+    };
+    assert_eq!(said(&planned(&[]), &rules), ["a-letter enrolled", "b-letter waits"]);
+    assert_eq!(said(&planned(&[900, 1_000]), &rules), ["b-letter enrolled", "a-letter waits"]);
+    let planned = planned(&[900, 1_000]);
+    let Some(Action::Wait { entry, .. }) = planned.last() else { panic!() };
+    assert_eq!(entry.facts.clone().into_map()["winner"], "b-letter");
 }

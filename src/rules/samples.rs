@@ -220,18 +220,24 @@ fn any_sending() -> impl Strategy<Value = Sending> {
         policies,
         1..=10_000u32,
         any_share(),
+        (option::of(1..1_000_000u32), option::of(any_delay())),
     )
-        .prop_map(|(quiet_hours, cap, min_gap, (consent, in_doubt), per_second, holdout)| {
-            Sending {
-                quiet_hours,
-                cap,
-                min_gap,
-                consent,
-                rate: Rate { per_second },
-                in_doubt,
-                holdout,
-            }
-        })
+        .prop_map(
+            |(quiet_hours, cap, min_gap, (consent, in_doubt), per_second, holdout, more)| {
+                let (daily_budget, feed_max_age) = more;
+                Sending {
+                    quiet_hours,
+                    cap,
+                    min_gap,
+                    consent,
+                    rate: Rate { per_second },
+                    in_doubt,
+                    holdout,
+                    daily_budget,
+                    feed_max_age,
+                }
+            },
+        )
 }
 
 fn any_details() -> impl Strategy<Value = Details> {

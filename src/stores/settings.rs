@@ -105,6 +105,11 @@ pub struct Sending {
     pub in_doubt: InDoubtPolicy,
     /// Share of all customers who get no marketing mail at all, 0 to 1.
     pub holdout: f64,
+    /// Marketing messages that may leave on one day of the store's zone.
+    pub daily_budget: Option<u32>,
+    /// Mail that an order would make pointless waits while the newest order known is older than this.
+    #[serde(with = "empty_is_none")]
+    pub feed_max_age: Option<Delay>,
 }
 
 impl Default for Sending {
@@ -120,6 +125,8 @@ impl Default for Sending {
             rate: Rate { per_second: 20 },
             in_doubt: InDoubtPolicy::Hold,
             holdout: 0.0,
+            daily_budget: None,
+            feed_max_age: None,
         }
     }
 }

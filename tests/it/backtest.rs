@@ -1,6 +1,6 @@
 //! The backtest against the real thing: a log fed live, in order of time, is decided as the backtest decides it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use homing::backtest::life::{self, History, World};
@@ -81,6 +81,8 @@ fn settings() -> String {
     let back = "kind = \"win_back\", after = \"3d\", useful_for = \"24h\"";
     let stay = "kind = \"segment_entered\", segment = \"promising\", after = \"5h\"";
     let frequent = "audience = { all = [ { field = \"visits_count\", op = \"gt\", value = 1 } ] }";
+    let looked = "audience = { all = [ { did = \"viewed\", product = \"longjing\", at_least = 2, within = \"7d\" } ] }";
+    let bought = "audience = { all = [ { did = \"ordered\" }, { not = { received = \"browse\", within = \"2d\" } } ] }";
     "[sending]\nrate = \"1000/s\"\nholdout = 0.1\n".to_owned()
         + &rule("browse", browse, "at_most_every = \"2d\"\nholdout = 0.2")
         + &step("20h")
@@ -93,6 +95,8 @@ fn settings() -> String {
         + &rule("thanks", "kind = \"order\", after = \"6h\"", "class = \"service\"")
         + &rule("back", back, frequent)
         + &rule("stay", stay, "priority = 70")
+        + &rule("looked", "kind = \"order\", after = \"20h\"", looked)
+        + &rule("noon", "kind = \"schedule\", cron = \"0 12 * * 3\"", bought)
 }
 
 /// Feeds the log as it happens, with a pass after every hour, and returns the ledgers.
@@ -156,7 +160,7 @@ fn backtested(shop: &Shop, key: &str, from: &str, to: &str) -> Report {
 fn replayed(shop: &Shop, from: Timestamp, to: Timestamp) -> BTreeMap<CustomerId, Vec<Line>> {
     let (contest, store) = (contest(shop, "browse"), shop.store());
     let frame = Frame { zone: store.timezone.clone(), currency: store.currency.clone() };
-    let (secret, nobody, rules) = (shop.test.secret(), HashMap::new(), contest.rules_from(from));
+    let (secret, rules) = (shop.test.secret(), contest.rules_from(from));
     let customers: Vec<CustomerId> = (0..14).map(|n| shop.customer(&format!("c{n}"))).collect();
     let facts = shop
         .test
@@ -172,18 +176,8 @@ fn replayed(shop: &Shop, from: Timestamp, to: Timestamp) -> BTreeMap<CustomerId,
             History { customer, external_id, facts: facts.to_vec(), arms }
         })
         .collect();
-    let mut world = World {
-        store: &store,
-        frame: &frame,
-        rules: &rules,
-        tested: contest.tested(),
-        secret: &secret,
-        suppressions: &nobody,
-        scores: None,
-        from,
-        to,
-    };
-    let asked = backtest::scores::Asked::by(&rules);
+    let mut world = World::new(&store, &frame, &rules, contest.tested(), &secret, from, to);
+    let asked = backtest::scores::Asked::by(&rules, &store.currency);
     let courses: Vec<_> = histories.iter().map(|h| life::course(&world, h.clone())).collect();
     let (first, last) = (from.day_number(&frame.zone), to.day_number(&frame.zone));
     let scores =
@@ -221,7 +215,7 @@ on_both_backends! {
         for outcome in ["enrolled", "sent", "deferred", "suppressed", "held_out", "stopped", "not_eligible"] {
             assert!(told.iter().any(|line| line.3 == outcome), "the log holds no {outcome}");
         }
-        for rule in ["browse", "cart", "thanks", "back", "stay"] {
+        for rule in ["browse", "cart", "thanks", "back", "stay", "looked", "noon"] {
             assert!(told.iter().any(|line| line.1 == rule), "the log holds nothing of {rule}");
         }
 

@@ -207,12 +207,25 @@ impl Field {
 
     /// Whether it comes of scoring, and changes with the days.
     pub fn is_of_scores(self) -> bool {
-        matches!(self, Self::Segment | Self::R | Self::F | Self::M) || self.is_forecast()
+        let own = [Self::Segment, Self::DaysInSegment, Self::R, Self::F, Self::M];
+        own.contains(&self) || self == Self::UsualGapDays || self.is_forecast()
     }
 
     /// Whether it is foretold by what the store has learnt.
     pub fn is_forecast(self) -> bool {
-        matches!(self, Self::PAlive | Self::ExpectedOrders90d | Self::ValueAtRisk)
+        matches!(
+            self,
+            Self::PAlive
+                | Self::POrder30d
+                | Self::POrder90d
+                | Self::ExpectedOrders30d
+                | Self::ExpectedOrders90d
+                | Self::ExpectedOrders365d
+                | Self::OrderValue
+                | Self::ValueAtRisk
+                | Self::DaysUntilNextOrder
+                | Self::DaysAtRisk
+        )
     }
 
     /// The comparisons that make sense for it.

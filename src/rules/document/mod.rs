@@ -382,7 +382,6 @@ template = "browse-remainder"
     fn what_later_versions_do_is_refused_as_such() {
         for (body, begin) in [
             ("[sources.shopify]\nshop = \"x\"\n", "1: `sources` in the document"),
-            ("[sending]\ndaily_budget = 100\n", "2: `daily_budget` in [sending]"),
             ("[sending]\n\ndkim = { domain = \"x\" }\n", "3: `dkim` in [sending]"),
         ] {
             let found = mistakes(body);

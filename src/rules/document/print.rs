@@ -37,7 +37,9 @@ impl ShopDocument {
     pub fn print(&self) -> String {
         let mut text = String::new();
         section(&mut text, "[store]", &details(&self.store), false);
-        section(&mut text, "\n[sending]", &sending(&self.sending), true);
+        let known = |line: &Line| !line.usual || line.known().is_some();
+        let sending: Vec<Line> = sending(&self.sending).into_iter().filter(known).collect();
+        section(&mut text, "\n[sending]", &sending, true);
         section(&mut text, "\n[scoring]", &scoring(&self.scoring), true);
         text + &Self::print_rules(&self.rules)
     }
@@ -94,6 +96,12 @@ pub fn sending(sending: &Sending) -> Vec<Line> {
         line("rate", quoted(&sending.rate.to_string())),
         line("in_doubt", quoted(sending.in_doubt.as_str())),
         line("holdout", number(sending.holdout)),
+        line_unless(
+            sending.daily_budget.is_none(),
+            "daily_budget",
+            sending.daily_budget.map_or_else(String::new, |n| n.to_string()),
+        ),
+        line_unless(sending.feed_max_age.is_none(), "feed_max_age", or_none(sending.feed_max_age)),
     ]
 }
 

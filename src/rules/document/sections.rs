@@ -55,8 +55,18 @@ impl std::str::FromStr for Locale {
 }
 
 pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
-    let allowed = ["quiet_hours", "cap", "min_gap", "consent", "rate", "in_doubt", "holdout"];
-    let later = ["return_path_domain", "daily_budget", "feed_max_age", "dkim"];
+    let allowed = [
+        "quiet_hours",
+        "cap",
+        "min_gap",
+        "consent",
+        "rate",
+        "in_doubt",
+        "holdout",
+        "daily_budget",
+        "feed_max_age",
+    ];
+    let later = ["return_path_domain", "dkim"];
     let fields = Fields::open(node, "[sending]", &allowed, &later, problems)?;
     let usual = Sending::default();
     // A wrong value is reported and falls back here; the document as a whole is refused then.
@@ -68,6 +78,10 @@ pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
         rate: fields.parsed("rate", problems).unwrap_or(usual.rate),
         in_doubt: fields.parsed("in_doubt", problems).unwrap_or(usual.in_doubt),
         holdout: fields.number("holdout", 0.0, 1.0, problems).unwrap_or(usual.holdout),
+        daily_budget: fields
+            .get("daily_budget")
+            .and_then(|_| fields.whole("daily_budget", 1, 100_000_000, problems)),
+        feed_max_age: fields.parsed_or_none("feed_max_age", problems).unwrap_or(usual.feed_max_age),
     })
 }
 

@@ -72,6 +72,12 @@ pub fn guards(format: &Format, store: &Store, loaded: &Loaded) -> Vec<Guard> {
         of_store(sending.quiet_hours.map(|hours| hours.to_string().replace('-', "–"))),
         &["quiet_hours"],
     );
+    if let Some(budget) = sending.daily_budget {
+        add("daily_budget", of_store(Some(format.number(i64::from(budget)))), &["daily_budget"]);
+    }
+    if let Some(age) = sending.feed_max_age {
+        add("feed_max_age", of_store(Some(words::delay(format, age))), &["feed_stale"]);
+    }
     add(
         "holdout",
         if rule.holdout > 0.0 { format.percent(rule.holdout, 0) } else { none.clone() },
