@@ -334,6 +334,7 @@ impl<'w> Life<'w> {
             }
         }
         situation.moments.firing = None;
+        self.post.hasten(world.rules, &situation.moments, &self.enrolments, now);
         self.send(&situation, now);
         situation
     }
@@ -412,7 +413,7 @@ impl<'w> Life<'w> {
             Action::Enrol { entry, from } => {
                 let id = self.enter(&entry, EnrolmentStatus::Active, None, None, now);
                 let rule = &self.world.rules[entry.rule];
-                self.post.plan(rule, id, from);
+                self.post.plan(rule, id, from, &entry.zone);
                 self.decided(&entry, id, Outcome::Enrolled, None, 0, true, now);
             }
             Action::Wait { entry, retry_at } => {

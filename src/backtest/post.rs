@@ -6,9 +6,9 @@ use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{self, House, Knock, Verdict};
 use crate::outbox::{Message, MessageStatus};
 use crate::planner::steps::{self, PlannedStep};
-use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, Timestamp};
+use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, Timestamp, Zone};
 use crate::rules::{Class, StoredRule};
-use crate::situation::Situation;
+use crate::situation::{Moments, Situation};
 
 /// The messages of one customer, in the order in which they were planned.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +25,15 @@ pub struct Said {
 }
 
 impl Post {
-    pub fn plan(&mut self, rule: &StoredRule, enrolment: EnrolmentId, from: Timestamp) {
-        for PlannedStep { step, planned_for, useful_until } in steps::planned(&rule.rule, from) {
+    pub fn plan(
+        &mut self,
+        rule: &StoredRule,
+        enrolment: EnrolmentId,
+        from: Timestamp,
+        zone: &Zone,
+    ) {
+        let planned = steps::planned(&rule.rule, from, zone);
+        for PlannedStep { step, planned_for, useful_until } in planned {
             self.ids += 1;
             self.messages.push(Message {
                 customer_id: CustomerId(0),
@@ -95,6 +102,21 @@ impl Post {
         }
     }
 
+    /// Brings forward what waited for an event that came: it knocks now.
+    pub fn hasten(
+        &mut self,
+        rules: &[StoredRule],
+        moments: &Moments,
+        enrolments: &[Enrolment],
+        now: Timestamp,
+    ) {
+        for message in steps::hastened(rules, moments, enrolments, &self.messages, now) {
+            if let Some(own) = self.messages.iter_mut().find(|own| own.id == message) {
+                own.scheduled_at = now;
+            }
+        }
+    }
+
     fn scheduled(&self) -> impl Iterator<Item = (usize, &Message)> {
         let all = self.messages.iter().enumerate();
         all.filter(|(_, message)| message.status == MessageStatus::Scheduled)
@@ -142,7 +164,7 @@ impl Post {
         });
         let own = &mut self.messages[place];
         let (outcome, reason, facts, messages, ends) = match verdict {
-            Verdict::Send => {
+            Verdict::Send | Verdict::SendOther => {
                 (own.status, own.held_for) = (MessageStatus::Sent, None);
                 (own.claimed_at, own.sent_at) = (Some(now), Some(now));
                 own.attempts += 1;
@@ -175,6 +197,12 @@ impl Post {
                 let reason = reason.unwrap_or(Reason::AlreadyEnrolled);
                 let messages = self.cancel(enrolment, reason);
                 (Outcome::Stopped, Some(reason), Facts::new(), messages, None)
+            }
+            Verdict::Skip { facts } => {
+                let reason = Reason::Branch;
+                (own.status, own.held_for) = (MessageStatus::Cancelled, None);
+                own.cancelled_for = Some(reason);
+                (Outcome::NotEligible, Some(reason), facts, 1, self.closed(enrolment, reason))
             }
             Verdict::Expire { facts } => {
                 let reason = Reason::UsefulUntilPassed;

@@ -61,6 +61,7 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
     tell("secret", secret(config));
     tell("mail", mail(config));
     tell("links", links(config));
+    tell("rules", canary(clock.now()));
     match broken {
         0 => Ok(()),
         1 => Err(CliError::text("one thing is broken")),
@@ -235,6 +236,21 @@ fn mail(config: &Config) -> Finding {
             what,
             mend: format!("check HOMING_SMTP_URL ({url:?}) and that the mail server answers"),
         },
+    }
+}
+
+/// Whether this program brings each kind of rule from a fact to the door, on this machine.
+fn canary(now: Timestamp) -> Finding {
+    let mend = "this program does not work here: try the newest version, else report it".to_owned();
+    match super::canary::walk(now) {
+        Ok(lost) if lost.is_empty() => Well(
+            "a canary walked every kind of trigger to the door, in a store of its own".to_owned(),
+        ),
+        Ok(lost) => {
+            let what = format!("a canary did not reach the door by: {}", lost.join(", "));
+            Broken { what, mend }
+        }
+        Err(error) => Broken { what: format!("the canary fell ill: {}", chain(&*error)), mend },
     }
 }
 

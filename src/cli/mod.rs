@@ -2,6 +2,7 @@
 
 mod apply;
 mod at_risk;
+mod canary;
 mod customer;
 mod demo;
 mod doctor;

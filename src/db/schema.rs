@@ -438,6 +438,8 @@ diesel::table! {
         subject -> Nullable<Text>,
         last_reply -> Nullable<Text>,
         shadow -> Bool,
+        variant -> Nullable<Text>,
+        exit -> Nullable<Text>,
     }
 }
 

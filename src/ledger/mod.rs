@@ -82,6 +82,8 @@ text_enum! {
         NoAnswer = "no_answer",
         /// The sender died between hand-over and record.
         SenderLost = "sender_lost",
+        /// The step's own question led elsewhere.
+        Branch = "branch",
         /// Closed by an operator.
         Operator = "operator",
     }

@@ -11,7 +11,8 @@ use crate::db::Conn;
 use crate::db::schema::{messages, orders};
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EmailAddress, MessageId, RuleId, Timestamp};
-use crate::rules::{Class, StoredRule};
+use crate::rules::condition::Needs;
+use crate::rules::{self, Class, StoredRule};
 use crate::situation::{self, Situation};
 use crate::stores::Store;
 
@@ -145,8 +146,11 @@ pub fn claim_again(
 fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> QueryResult<Claimed> {
     let customers: Vec<CustomerId> =
         due.iter().map(|m| m.customer_id).collect::<HashSet<_>>().into_iter().collect();
+    let promised = promised(conn, desk, &due)?;
+    let of_steps = promised.values().flat_map(|rule| &rule.rule.steps);
+    let needs = Needs::of(of_steps.filter_map(|step| step.only_if.as_ref()));
     let situations: HashMap<CustomerId, Situation> =
-        situation::store::load(conn, desk.store, &customers)?
+        situation::store::load_for(conn, desk.store, &customers, &needs, desk.at.now)?
             .into_iter()
             .map(|situation| (situation.customer, situation))
             .collect();
@@ -176,7 +180,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
         let verdict = door::judge(&Knock {
             message: &message,
             store: desk.store,
-            rule: desk.rules.get(&message.rule_id),
+            rule: promised.get(&(message.rule_id, message.rule_version)),
             enrolment,
             situation,
             previous: of_customer
@@ -187,8 +191,8 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             now: desk.at.now,
         });
         let own = of_customer.iter_mut().find(|m| m.id == message.id);
-        match verdict {
-            Verdict::Send if message.shadow => {
+        match verdict.clone() {
+            Verdict::Send | Verdict::SendOther if message.shadow => {
                 let would_send = expire(conn, &message, Reason::Shadow, Some(desk.at.now))?;
                 let (outcome, reason) = (Outcome::Suppressed, Reason::Shadow);
                 ledger.push(line(desk, &message, outcome, Some(reason), Facts::new()));
@@ -198,11 +202,12 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
                     *own = would_send;
                 }
             }
-            Verdict::Send => {
+            Verdict::Send | Verdict::SendOther => {
                 let Some(address) = situation.and_then(|s| s.standing.address.clone()) else {
                     continue;
                 };
-                let message = lease(conn, desk, &message, &address, owner)?;
+                let exit = (verdict == Verdict::SendOther).then_some("else");
+                let message = lease(conn, desk, &message, &address, owner, exit)?;
                 house.sent_today += u32::from(message.class == Class::Marketing);
                 if let Some(own) = own {
                     own.clone_from(&message);
@@ -241,6 +246,15 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
                 super::store::cancel(conn, message.customer_id, message.enrolment_id, why)?;
                 ended.insert((message.customer_id, message.enrolment_id));
                 ledger.push(line(desk, &message, Outcome::Stopped, Some(why), Facts::new()));
+            }
+            Verdict::Skip { facts } => {
+                let reason = Reason::Branch;
+                let skipped = expire(conn, &message, reason, message.claimed_at)?;
+                if let Some(own) = own {
+                    *own = skipped;
+                }
+                ledger.push(line(desk, &message, Outcome::NotEligible, Some(reason), facts));
+                settle::close_if_done(conn, message.customer_id, message.enrolment_id, reason)?;
             }
             Verdict::Expire { facts } => {
                 let reason = Reason::UsefulUntilPassed;
@@ -286,6 +300,31 @@ fn house(conn: &mut Conn, desk: &Desk) -> QueryResult<House> {
     Ok(house)
 }
 
+/// The rules as their customers entered them: an older version goes on by its own words, while its rule is live.
+fn promised(
+    conn: &mut Conn,
+    desk: &Desk,
+    due: &[Message],
+) -> QueryResult<HashMap<(RuleId, i32), StoredRule>> {
+    let mut promised = HashMap::new();
+    for message in due {
+        let key = (message.rule_id, message.rule_version);
+        let Some(rule) = desk.rules.get(&message.rule_id) else { continue };
+        if promised.contains_key(&key) {
+            continue;
+        }
+        let mut rule = rule.clone();
+        if rule.version != message.rule_version
+            && let Some(entered) =
+                rules::store::find_version(conn, message.rule_id, message.rule_version)?
+        {
+            rule.rule = entered;
+        }
+        promised.insert(key, rule);
+    }
+    Ok(promised)
+}
+
 /// What else the door must see: recent mail to the same customers, and the other steps of the same enrolments.
 fn neighbours(
     conn: &mut Conn,
@@ -318,6 +357,7 @@ fn lease(
     message: &Message,
     address: &EmailAddress,
     owner: &str,
+    exit: Option<&str>,
 ) -> QueryResult<Message> {
     let row = messages::table
         .filter(messages::customer_id.eq(message.customer_id))
@@ -331,6 +371,7 @@ fn lease(
             messages::lease_until.eq(desk.at.machine.plus(LEASE)),
             messages::lease_owner.eq(owner),
             messages::address.eq(address),
+            messages::exit.eq(exit),
         ))
         .execute(conn)?;
     // What held it up stays with the claim: the same reason again is no news.

@@ -4,7 +4,9 @@ use super::message::{Message, MessageStatus};
 use super::quiet;
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Reason};
 use crate::primitives::{Delay, Timestamp};
-use crate::rules::{Class, RuleStatus, StopOn, StoredRule, TriggerKind};
+use crate::rules::{
+    Class, Exit, Otherwise, RuleStatus, Step, StepEvent, StopOn, StoredRule, TriggerKind,
+};
 use crate::situation::{ConsentState, Moments, Situation};
 use crate::stores::{ConsentMode, Store};
 
@@ -43,6 +45,12 @@ pub struct House {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     Send,
+    /// By the wording of the step's other exit.
+    SendOther,
+    /// The step's question leads past its message; the enrolment goes on.
+    Skip {
+        facts: Facts,
+    },
     /// May leave later: judged again at `until`.
     Defer {
         until: Timestamp,
@@ -97,9 +105,24 @@ pub fn judge(knock: &Knock) -> Verdict {
     if let Some(reason) = barred(message.class, store.sending.consent, situation) {
         return Verdict::Bar { reason, facts: Facts::new() };
     }
+    let step = rule.rule.steps.get(message.step as usize - 1);
+    let came = step
+        .and_then(|step| step.wait_until)
+        .and_then(|event| happened(event, enrolment, knock.previous, &situation.moments));
     // A step that comes later than planned, since the one before left late, is of use for as long as planned.
     let mut useful_until = message.useful_until;
-    if let Some(at) = turn(knock) {
+    let mut at = turn(knock);
+    if came.is_some() {
+        at = None;
+    } else if step.is_some_and(|step| step.wait_until.is_some()) {
+        at = Some(at.unwrap_or(message.planned_for));
+    }
+    if let Some(time) = step.and_then(|step| step.send_at) {
+        let base =
+            at.unwrap_or(came.map_or(message.planned_for, |came| came.max(enrolment.created_at)));
+        at = Some(time.from_on(base, &situation.standing.zone));
+    }
+    if let Some(at) = at {
         let useful_for = enrolment.useful_until.0 - enrolment.due_at.0;
         useful_until = useful_until.max(Timestamp(at.0 + useful_for));
         if at > now {
@@ -109,10 +132,65 @@ pub fn judge(knock: &Knock) -> Verdict {
     if now > useful_until {
         return Verdict::Expire { facts: Facts::new().with("useful_until", useful_until) };
     }
+    let mut leaves = Verdict::Send;
+    if let Some(step) = step.filter(|step| step.asks()) {
+        let (yes, facts) = answer(step, came, situation, now);
+        match (yes, step.then, &step.otherwise) {
+            (true, Exit::Send, _) => {}
+            (false, _, Otherwise::Send(_)) => leaves = Verdict::SendOther,
+            (true, Exit::Skip, _) | (false, _, Otherwise::Go(Exit::Skip | Exit::Send)) => {
+                return Verdict::Skip { facts };
+            }
+            (true, Exit::End, _) | (false, _, Otherwise::Go(Exit::End)) => {
+                return Verdict::Stop { reason: Reason::Branch, facts };
+            }
+        }
+    }
     match held_up(knock, rule, situation) {
         Some((until, reason, facts)) => defer(useful_until, until, reason, facts),
-        None => Verdict::Send,
+        None => leaves,
     }
+}
+
+/// What a step's question comes to, and what the answer was made on.
+fn answer(
+    step: &Step,
+    came: Option<Timestamp>,
+    situation: &Situation,
+    now: Timestamp,
+) -> (bool, Facts) {
+    match (&step.only_if, step.wait_until) {
+        (Some(condition), _) => {
+            let yes = condition.holds(&situation.subject, now);
+            let facts = condition.facts(&situation.subject, now);
+            (yes, Facts::new().with("answer", yes).with("asked", facts))
+        }
+        (None, Some(event)) => {
+            let facts = Facts::new().with("waited_for", event).with_known("came_at", came);
+            (came.is_some(), facts.with_known("at_most", step.at_most))
+        }
+        (None, None) => (true, Facts::new()),
+    }
+}
+
+/// When what a step waits for happened: after the step before left, or else since the customer entered. `None` while
+/// that one has not left.
+pub fn happened(
+    event: StepEvent,
+    enrolment: &Enrolment,
+    previous: Option<&Message>,
+    moments: &Moments,
+) -> Option<Timestamp> {
+    let since = match previous.map(|message| (message.status, message.left_at())) {
+        Some((MessageStatus::Scheduled | MessageStatus::Sending, _)) => return None,
+        Some((_, Some(left_at))) => left_at,
+        _ => enrolment.enrolled_at.unwrap_or(enrolment.created_at),
+    };
+    let at = match event {
+        StepEvent::Order => moments.last_placed_at,
+        StepEvent::Visit => moments.visit.as_ref().map(|visit| visit.started_at),
+    };
+    at.filter(|at| *at > since)
 }
 
 fn paused(knock: &Knock) -> Verdict {

@@ -83,4 +83,6 @@ pub struct NewMessage {
     pub planned_for: Timestamp,
     pub attempts: i32,
     pub shadow: bool,
+    /// Of the wordings that are tried against each other, the one that was drawn.
+    pub variant: Option<String>,
 }

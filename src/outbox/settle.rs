@@ -54,7 +54,9 @@ pub fn settle(conn: &mut Conn, desk: &Desk, reports: &[Report]) -> QueryResult<T
     for report in reports {
         let settled = judge(desk, report);
         let written = write(conn, &report.message, &settled, report.subject.as_deref())?;
-        let Some(customer) = written else { continue };
+        let Some((customer, variant, exit)) = written else { continue };
+        let facts = settled.facts.with_known("variant", variant).with_known("exit", exit);
+        let settled = Settled { facts, ..settled };
         if let Ending::Handed(Delivery::Permanent { hard: true, .. }) = &report.ending {
             let note = format!("hard bounce: {}", settled.words);
             suppress(conn, desk.store.id, &report.address, "hard_bounce", &note, desk.at.now)?;
@@ -137,13 +139,16 @@ fn is_sent_again(desk: &Desk, message: &Message) -> bool {
     message.class == Class::Service || desk.store.sending.in_doubt == InDoubtPolicy::Resend
 }
 
+/// Whose message it is, and which wording it has: the variant, and the exit of its question.
+type Written = (CustomerId, Option<String>, Option<String>);
+
 /// Whose message it is now, which a merge may have changed; `None` when it is settled already, or was claimed anew.
 fn write(
     conn: &mut Conn,
     message: &Message,
     settled: &Settled,
     subject: Option<&str>,
-) -> QueryResult<Option<CustomerId>> {
+) -> QueryResult<Option<Written>> {
     // A late word that it was sent is true, whatever was thought in between; other late words change nothing.
     let open: &[MessageStatus] = match settled.status {
         MessageStatus::Sent => {
@@ -157,7 +162,7 @@ fn write(
         .filter(messages::id.eq(message.id))
         .filter(messages::attempts.eq(message.attempts))
         .filter(messages::status.eq_any(open));
-    let written: Vec<CustomerId> = diesel::update(row)
+    let written: Vec<Written> = diesel::update(row)
         .set((
             messages::status.eq(settled.status),
             messages::scheduled_at.eq(settled.scheduled_at),
@@ -168,9 +173,9 @@ fn write(
             messages::last_reply.eq(&settled.words),
             messages::subject.eq(subject),
         ))
-        .returning(messages::customer_id)
+        .returning((messages::customer_id, messages::variant, messages::exit))
         .get_results(conn)?;
-    Ok(written.first().copied())
+    Ok(written.into_iter().next())
 }
 
 fn line(at: Instants, message: &Message, settled: Settled) -> NewDecision {

@@ -71,6 +71,33 @@ pub fn of_enrolment(
         .get_results(conn)
 }
 
+/// As [`of_enrolment`], of several of one customer.
+pub fn of_enrolments(
+    conn: &mut Conn,
+    customer: CustomerId,
+    enrolments: &[EnrolmentId],
+) -> QueryResult<Vec<Message>> {
+    Message::query()
+        .filter(messages::customer_id.eq(customer))
+        .filter(messages::enrolment_id.eq_any(enrolments))
+        .order((messages::enrolment_id, messages::step))
+        .get_results(conn)
+}
+
+/// Lets a scheduled message knock at `now`, earlier than planned.
+pub fn hasten(
+    conn: &mut Conn,
+    customer: CustomerId,
+    id: MessageId,
+    now: Timestamp,
+) -> QueryResult<()> {
+    let row = messages::table
+        .filter(messages::customer_id.eq(customer))
+        .filter(messages::id.eq(id))
+        .filter(messages::status.eq(MessageStatus::Scheduled));
+    diesel::update(row).set(messages::scheduled_at.eq(now)).execute(conn).map(|_| ())
+}
+
 /// Moves a scheduled message to another time, as part of its plan.
 pub fn replan(
     conn: &mut Conn,

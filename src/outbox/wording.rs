@@ -8,7 +8,7 @@ use super::Message;
 use super::claim::Claim;
 use crate::customers::{Basket, State};
 use crate::db::Conn;
-use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
+use crate::db::schema::{customers, enrolments, messages, order_lines, orders, rollups};
 use crate::links::UnsubscribeToken;
 use crate::mail::message_id_for;
 use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, StoreWords};
@@ -64,6 +64,14 @@ pub fn gather(
     let rule = rule.ok_or(WordingError::NoStep(message.step))?;
     let step =
         rule.steps.get(message.step as usize - 1).ok_or(WordingError::NoStep(message.step))?;
+    let says: (Option<String>, Option<String>) = messages::table
+        .filter(messages::customer_id.eq(message.customer_id))
+        .filter(messages::id.eq(message.id))
+        .select((messages::variant, messages::exit))
+        .get_result(conn)
+        .optional()?
+        .unwrap_or_default();
+    let wording = step.wording(says.0.as_deref(), says.1.as_deref() == Some("else"));
     let (name, locale): (Option<String>, Option<String>) = customers::table
         .filter(customers::id.eq(message.customer_id))
         .select((customers::name, customers::locale))
@@ -84,8 +92,8 @@ pub fn gather(
         },
         customer: CustomerWords { name: name.clone() },
         products,
-        coupon: step.coupon.clone(),
-        subject: step.subject.clone(),
+        coupon: wording.coupon,
+        subject: wording.subject,
         unsubscribe_url: Some(unsubscribe_url.clone()),
         preferences_url: Some(unsubscribe_url),
     };
@@ -101,7 +109,7 @@ pub fn gather(
         store_key: store.key.clone(),
     };
     let locales = locale.into_iter().chain([store.locale.clone()]).collect();
-    Ok(Wording { template: step.template.clone(), locales, context, headers })
+    Ok(Wording { template: wording.template, locales, context, headers })
 }
 
 /// What the trigger was about: the basket, what was viewed, what was bought.

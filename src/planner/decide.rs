@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use super::episode::{Episode, Silence, is_of_visit_or_basket};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{consents, ended_by};
-use crate::primitives::{CustomerId, Delay, EnrolmentId, Money, Timestamp};
+use crate::primitives::{CustomerId, Delay, EnrolmentId, Money, Timestamp, Zone};
 use crate::rules::{Class, RuleStatus, Rung, StoredRule, TriggerKind};
 use crate::secret::Secret;
 use crate::situation::{Arm, Situation};
@@ -42,6 +42,10 @@ pub struct Entry {
     pub due_at: Timestamp,
     pub useful_until: Timestamp,
     pub facts: Facts,
+    /// The customer's, where steps have a time of day.
+    pub zone: Zone,
+    /// By which the customer's lots are drawn.
+    pub identity: String,
 }
 
 /// One thing to be done about one customer.
@@ -155,7 +159,9 @@ fn hear(pass: &Hearing, situation: &Situation) -> Vec<Action> {
             .iter()
             .find(|e| e.rule_id == rule.id && e.retry_at.is_some_and(|at| at <= pass.now));
         let claim = match waiting {
-            Some(row) => Claim { rule: index, from: pass.now, entry: waited(index, row) },
+            Some(row) => {
+                Claim { rule: index, from: pass.now, entry: waited(index, row, situation) }
+            }
             None => match due_entry(pass, rule, index, situation, &standing) {
                 Ok(entry) => Claim { rule: index, from: entry.due_at, entry },
                 Err(_) => continue,
@@ -195,6 +201,8 @@ fn review(pass: &Hearing, situation: &Situation, actions: &mut Vec<Action>) -> V
         else {
             continue;
         };
+        // An older version goes by these words too: what stops the rule now stops it for everybody. Its own are
+        // read at the door.
         if let Some((reason, since)) = ended_by(rule, enrolment, &situation.moments) {
             let facts = Facts::new().with_known("since", since);
             let (enrolment_id, from) = (enrolment.id, enrolment.status);
@@ -262,6 +270,8 @@ fn due_entry(
             &episode,
             Facts::new().with("moment", episode.moment).with("due_at", due_at),
         ),
+        zone: situation.standing.zone.clone(),
+        identity: situation.identity.clone(),
     })
 }
 
@@ -295,7 +305,7 @@ fn occasion(
     }
 }
 
-fn waited(index: usize, row: &Enrolment) -> Entry {
+fn waited(index: usize, row: &Enrolment, situation: &Situation) -> Entry {
     Entry {
         rule: index,
         waiting: Some(row.id),
@@ -306,6 +316,8 @@ fn waited(index: usize, row: &Enrolment) -> Entry {
         due_at: row.due_at,
         useful_until: row.useful_until,
         facts: Facts::new().with("moment", row.episode_until).with("due_at", row.due_at),
+        zone: situation.standing.zone.clone(),
+        identity: situation.identity.clone(),
     }
 }
 

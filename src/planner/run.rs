@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::decide::{Pass, plan};
 use super::store::{self, Reach};
-use super::{campaign, dates, stays};
+use super::{campaign, dates, stays, steps};
 use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants};
 use crate::outbox::{self, Tally};
@@ -167,7 +167,12 @@ pub(super) fn decide(
         .map(|situation| (situation.customer, plan(pass, situation)))
         .filter(|(_, actions)| !actions.is_empty())
         .collect();
-    Ok(store::write(conn, pass, at, decided)?)
+    let tally = store::write(conn, pass, at, decided)?;
+    let waiting = steps::wait_for_events(pass.rules);
+    if !waiting.is_empty() {
+        store::hasten(conn, pass, &waiting, &situations)?;
+    }
+    Ok(tally)
 }
 
 impl Position {
@@ -218,7 +223,10 @@ fn find(
     }
     match changed {
         Some(changed) => due.extend(store::changed_while_enrolled(conn, store.id, changed)?),
-        None => due.extend(store::bought_while_enrolled(conn, store.id)?),
+        None => {
+            due.extend(store::bought_while_enrolled(conn, store.id)?);
+            due.extend(store::came_while_enrolled(conn, &steps::wait_for_events(live))?);
+        }
     }
     due.extend(store::waited_long_enough(conn, store.id, live, at.now)?);
     Ok(due)

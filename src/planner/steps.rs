@@ -1,8 +1,11 @@
 //! The messages of an enrolment: when each step is planned for, and how long it is of use. Pure.
 
-use crate::outbox::Message;
-use crate::primitives::{Delay, Timestamp};
-use crate::rules::Rule;
+use crate::ledger::Enrolment;
+use crate::outbox::door::happened;
+use crate::outbox::{Message, MessageStatus};
+use crate::primitives::{Delay, MessageId, RuleId, Timestamp, Zone};
+use crate::rules::{Rule, Step, StoredRule};
+use crate::situation::Moments;
 
 /// One step of an enrolment, to be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +17,15 @@ pub struct PlannedStep {
 }
 
 /// All steps at once, so that the operator sees what is planned; each is judged again at the door.
-pub fn planned(rule: &Rule, from: Timestamp) -> Vec<PlannedStep> {
+///
+/// A step that waits for an event is planned for the end of its patience; `zone` is the customer's.
+pub fn planned(rule: &Rule, from: Timestamp, zone: &Zone) -> Vec<PlannedStep> {
     let mut planned_for = from;
     let steps = (1..).zip(&rule.steps).map(|(step, wanted)| {
-        planned_for = planned_for.plus(wanted.wait);
+        planned_for = planned_for.plus(wanted.delay());
+        if let Some(time) = wanted.send_at {
+            planned_for = time.from_on(planned_for, zone);
+        }
         PlannedStep { step, planned_for, useful_until: planned_for.plus(rule.trigger.useful_for) }
     });
     steps.collect()
@@ -36,7 +44,7 @@ pub struct PutOff {
 pub fn put_off(rule: &Rule, due_at: Timestamp, messages: &[Message]) -> Vec<Option<PutOff>> {
     let mut planned_for = due_at;
     let put_off = messages.iter().map(|message| {
-        let wait = rule.steps.get(message.step as usize - 1).map(|step| step.wait);
+        let wait = rule.steps.get(message.step as usize - 1).map(Step::delay);
         planned_for = planned_for.plus(wait.unwrap_or(Delay::ZERO));
         (planned_for > message.planned_for).then(|| PutOff {
             scheduled_at: planned_for.max(message.scheduled_at),
@@ -45,4 +53,39 @@ pub fn put_off(rule: &Rule, due_at: Timestamp, messages: &[Message]) -> Vec<Opti
         })
     });
     put_off.collect()
+}
+
+/// The messages that need wait no longer: what their steps wait for has come. They are still to be judged.
+///
+/// Those of an older version of their rule wait until their time is over, and are judged then.
+pub fn hastened(
+    rules: &[StoredRule],
+    moments: &Moments,
+    enrolments: &[Enrolment],
+    messages: &[Message],
+    now: Timestamp,
+) -> Vec<MessageId> {
+    let waits = |message: &&Message| {
+        message.status == MessageStatus::Scheduled && message.scheduled_at > now
+    };
+    let came = |message: &&Message| {
+        let rule = rules
+            .iter()
+            .find(|rule| rule.id == message.rule_id && rule.version == message.rule_version)?;
+        let event = rule.rule.steps.get(message.step as usize - 1)?.wait_until?;
+        let enrolment = enrolments.iter().find(|row| row.id == message.enrolment_id)?;
+        let previous = messages.iter().find(|other| {
+            other.enrolment_id == message.enrolment_id && other.step == message.step - 1
+        });
+        // What a guardrail holds knocks again when that lets it.
+        message.held_for.is_none().then_some(())?;
+        happened(event, enrolment, previous, moments)
+    };
+    messages.iter().filter(waits).filter(|m| came(m).is_some()).map(|m| m.id).collect()
+}
+
+/// The rules of which some step waits for an event.
+pub fn wait_for_events(rules: &[StoredRule]) -> Vec<RuleId> {
+    let waits = |rule: &&StoredRule| rule.rule.steps.iter().any(|step| step.wait_until.is_some());
+    rules.iter().filter(waits).map(|rule| rule.id).collect()
 }

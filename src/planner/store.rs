@@ -9,7 +9,7 @@ use super::decide::{Action, Entry, Pass};
 use super::episode::window;
 use super::steps::{self, PlannedStep};
 use crate::db::Conn;
-use crate::db::schema::{assignments, enrolments};
+use crate::db::schema::{assignments, enrolments, rollups};
 use crate::each_backend;
 use crate::ledger::{
     self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
@@ -17,7 +17,7 @@ use crate::ledger::{
 use crate::outbox::{self, MessageStatus, NewMessage, Tally};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
 use crate::rules::{RuleStatus, StoredRule, TriggerKind};
-use crate::situation::Arm;
+use crate::situation::{Arm, Situation};
 use crate::stores::Store;
 
 #[derive(QueryableByName)]
@@ -215,6 +215,49 @@ pub fn bought_while_enrolled(conn: &mut Conn, store: StoreId) -> QueryResult<Vec
     Ok(found.into_iter().map(|id| id.customer_id).collect())
 }
 
+/// Customers in these rules who did something since they entered, by state: some step may have waited for that.
+pub fn came_while_enrolled(conn: &mut Conn, rules: &[RuleId]) -> QueryResult<Vec<CustomerId>> {
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    enrolments::table
+        .inner_join(rollups::table.on(rollups::customer_id.eq(enrolments::customer_id)))
+        .filter(enrolments::rule_id.eq_any(rules))
+        .filter(enrolments::status.eq(EnrolmentStatus::Active))
+        .filter(
+            rollups::last_seen_at
+                .gt(enrolments::enrolled_at)
+                .or(rollups::last_placed_at.gt(enrolments::enrolled_at)),
+        )
+        .select(enrolments::customer_id)
+        .distinct()
+        .load(conn)
+}
+
+/// Lets the messages knock now that waited for an event, where it came.
+pub fn hasten(
+    conn: &mut Conn,
+    pass: &Pass,
+    waiting: &[RuleId],
+    situations: &[Situation],
+) -> QueryResult<()> {
+    for situation in situations {
+        let is_in =
+            |e: &&Enrolment| e.status == EnrolmentStatus::Active && waiting.contains(&e.rule_id);
+        let ids: Vec<EnrolmentId> =
+            situation.enrolments.iter().filter(is_in).map(|e| e.id).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let messages = outbox::store::of_enrolments(conn, situation.customer, &ids)?;
+        let (moments, enrolments) = (&situation.moments, &situation.enrolments);
+        for id in steps::hastened(pass.rules, moments, enrolments, &messages, pass.now) {
+            outbox::store::hasten(conn, situation.customer, id, pass.now)?;
+        }
+    }
+    Ok(())
+}
+
 /// Customers in whose waiting enrolments a stronger rule should have spoken by now.
 pub fn waited_long_enough(
     conn: &mut Conn,
@@ -394,8 +437,20 @@ impl<'w> Writing<'w> {
         from: Timestamp,
     ) {
         let rule = &self.pass.rules[entry.rule];
-        for PlannedStep { step, planned_for, useful_until } in steps::planned(&rule.rule, from) {
+        let planned = steps::planned(&rule.rule, from, &entry.zone);
+        for PlannedStep { step, planned_for, useful_until } in planned {
+            // Drawn as the holdout is, and kept with the message.
+            let lot = || {
+                let step = step.to_string();
+                let parts = [rule.rule.key.as_bytes(), step.as_bytes(), entry.identity.as_bytes()];
+                self.pass.secret.keyed_fraction("variant", &parts)
+            };
+            let wanted = rule.rule.steps.get(step as usize - 1);
+            let variant = wanted
+                .filter(|wanted| !wanted.variants.is_empty())
+                .and_then(|wanted| Some(wanted.variant_of(lot())?.name.clone()));
             self.messages.push(NewMessage {
+                variant,
                 customer_id: customer,
                 id: MessageId(self.at.new_id()),
                 store_id: rule.store,

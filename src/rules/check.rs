@@ -35,12 +35,12 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
     }
     if guarded && let Some(gap) = sending.min_gap {
         for (n, step) in rule.steps.iter().enumerate().skip(1) {
-            if step.wait.as_seconds() + useful_for.as_seconds() < gap.as_seconds() {
+            if step.delay().as_seconds() + useful_for.as_seconds() < gap.as_seconds() {
                 warnings.push(format!(
                     "step {} comes {} after the one before, is useful for {useful_for}, and min_gap ({gap}) holds it \
                      back for longer: it never goes out",
                     n + 1,
-                    step.wait
+                    step.delay()
                 ));
             }
         }
@@ -71,7 +71,7 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
         );
     }
     for (n, step) in rule.steps.iter().enumerate().skip(1) {
-        if step.wait == Delay::ZERO {
+        if step.delay() == Delay::ZERO {
             warnings.push(format!(
                 "step {} has no `wait`: it falls due together with the step before",
                 n + 1
@@ -145,7 +145,7 @@ fn crowded(rule: &Rule, within: Delay) -> Option<usize> {
         .steps
         .iter()
         .scan(0, |at, step| {
-            *at += step.wait.as_seconds();
+            *at += step.delay().as_seconds();
             Some(*at)
         })
         .collect();

@@ -40,7 +40,7 @@ pub enum Change {
 }
 
 /// A setting's text before and after; `None` where it is not set.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ValueChange {
     pub name: String,
     pub from: Option<String>,
@@ -126,7 +126,8 @@ pub fn difference(
     changes
 }
 
-fn changed_rule(before: &Rule, after: &Rule) -> Vec<ValueChange> {
+/// What stands otherwise in a later version of a rule.
+pub fn changed_rule(before: &Rule, after: &Rule) -> Vec<ValueChange> {
     let mut values = changed_lines(&print::rule_lines(before), &print::rule_lines(after));
     let step = |rule: &Rule, n: usize| rule.steps.get(n).map(|step| print::step_inline(step, n));
     for n in 0..before.steps.len().max(after.steps.len()) {

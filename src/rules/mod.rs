@@ -10,6 +10,7 @@ mod document;
 mod rule;
 #[cfg(test)]
 mod samples;
+mod step;
 pub mod store;
 
 pub use apply::{Applied, apply, export, preview};
@@ -17,9 +18,10 @@ pub use case::{MadeUp, RuleTest};
 pub use check::check;
 pub use condition::{Condition, Subject};
 pub use cron::Cron;
-pub use difference::{Change, ValueChange};
+pub use difference::{Change, ValueChange, changed_rule};
 pub use document::{DocumentErrors, Problem, ShopDocument, Words, defaults};
 pub use rule::{
-    Class, DayOffset, FIRST_ORDER, Pause, PauseReason, Rule, RuleStatus, Rung, Step, StopOn,
-    StoredRule, Trigger, TriggerKind,
+    Class, DayOffset, FIRST_ORDER, Pause, PauseReason, Rule, RuleStatus, Rung, StopOn, StoredRule,
+    Trigger, TriggerKind,
 };
+pub use step::{Exit, LocalTime, Otherwise, Step, StepEvent, Variant, Wording};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::condition::Condition;
 use super::cron::Cron;
+use super::step::Step;
 use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
 use crate::text_enum;
 
@@ -81,7 +82,8 @@ pub struct Rule {
 impl Rule {
     /// Everything that it asks of a customer.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        self.audience.iter()
+        let of_steps = self.steps.iter().filter_map(|step| step.only_if.as_ref());
+        self.audience.iter().chain(of_steps)
     }
 }
 
@@ -260,15 +262,6 @@ pub enum Rung {
     WinBack,
     Date,
     Schedule,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// After the step before; for the first, after the trigger's delay.
-    pub wait: Delay,
-    pub template: String,
-    pub subject: Option<String>,
-    pub coupon: Option<String>,
 }
 
 /// A rule in force: what is stored beside its definition.

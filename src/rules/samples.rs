@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::condition::{Did, Field, Op, SEGMENTS};
 use super::{
-    Class, Condition, DayOffset, Rule, RuleStatus, ShopDocument, Step, StopOn, Trigger, TriggerKind,
+    Class, Condition, DayOffset, Exit, Otherwise, Rule, RuleStatus, ShopDocument, Step, StepEvent,
+    StopOn, Trigger, TriggerKind, Variant, Wording,
 };
 use crate::primitives::Delay;
 use crate::stores::{Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sending};
@@ -174,14 +175,51 @@ fn any_trigger() -> impl Strategy<Value = Trigger> {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let wait = prop_oneof![Just(Delay::ZERO), any_delay()];
-    (wait, 0..5usize, option::of(any_line()), option::of(any_line())).prop_map(
-        |(wait, template, subject, coupon)| Step {
-            wait,
+    let question = prop_oneof![
+        3 => Just(Step::sends("")),
+        1 => (any_of(StepEvent::ALL), any_delay(), any_exits()).prop_map(|(event, at_most, (then, otherwise))| Step {
+            wait_until: Some(event), at_most: Some(at_most), then, otherwise, ..Step::sends("")
+        }),
+        1 => (any_condition(), any_exits()).prop_map(|(condition, (then, otherwise))| Step {
+            only_if: Some(condition), then, otherwise, ..Step::sends("")
+        }),
+    ];
+    let variants = option::of((any_line(), 1..9u32)).prop_map(|told| {
+        let variant = |name: &str, weight, subject: Option<String>| Variant {
+            name: name.to_owned(),
+            weight,
+            template: None,
+            subject,
+            coupon: None,
+        };
+        told.map_or_else(Vec::new, |(subject, weight)| {
+            vec![variant("a", 1, None), variant("b", weight, Some(subject))]
+        })
+    });
+    let send_at = option::of(
+        (0..24i8, 0..60i8).prop_map(|(h, m)| format!("{h:02}:{m:02}").parse().expect("a time")),
+    );
+    (wait, 0..5usize, option::of(any_line()), option::of(any_line()), question, variants, send_at)
+        .prop_map(|(wait, template, subject, coupon, question, variants, send_at)| Step {
+            wait: if question.at_most.is_some() { Delay::ZERO } else { wait },
             template: templates()[template].clone(),
             subject,
             coupon,
-        },
-    )
+            variants,
+            send_at,
+            ..question
+        })
+}
+
+fn any_exits() -> impl Strategy<Value = (Exit, Otherwise)> {
+    let words = |template: usize, subject| {
+        Otherwise::Send(Wording { template: templates()[template].clone(), subject, coupon: None })
+    };
+    prop_oneof![
+        any_of(&[Exit::Skip, Exit::End]).prop_map(|no| (Exit::Send, Otherwise::Go(no))),
+        (any_of(Exit::ALL), 0..5usize, option::of(any_line()))
+            .prop_map(move |(yes, template, subject)| (yes, words(template, subject))),
+    ]
 }
 
 pub fn any_rule() -> impl Strategy<Value = Rule> {

@@ -150,6 +150,16 @@ pub fn as_of(conn: &mut Conn, store: StoreId, at: Timestamp) -> QueryResult<Vec<
     Ok(then)
 }
 
+/// Every version that a rule ever had, newest first, and when it was made.
+pub fn versions(conn: &mut Conn, id: RuleId) -> QueryResult<Vec<(i32, Timestamp, Rule)>> {
+    let rows: Vec<(i32, Timestamp, String)> = rule_versions::table
+        .filter(rule_versions::rule_id.eq(id))
+        .order(rule_versions::version.desc())
+        .select((rule_versions::version, rule_versions::created_at, rule_versions::definition))
+        .load(conn)?;
+    rows.into_iter().map(|(version, at, text)| Ok((version, at, read(&text)?))).collect()
+}
+
 /// Whether it was taken out of the settings.
 pub fn is_retired(conn: &mut Conn, id: RuleId) -> QueryResult<bool> {
     let at: Option<Option<Timestamp>> = rules::table

@@ -35,8 +35,7 @@ pub fn store() -> Store {
 
 /// A live marketing rule with one step; live for a year.
 pub fn rule(id: i64, key: &str, kind: TriggerKind) -> StoredRule {
-    let step =
-        Step { wait: Delay::ZERO, template: "browse-reminder".into(), subject: None, coupon: None };
+    let step = Step::sends("browse-reminder");
     StoredRule {
         id: RuleId(id),
         store: StoreId(1),

@@ -486,6 +486,11 @@ on_both_backends! {
         let second = api.ask("PUT", path, &key, Some(changed)).await.json;
         assert_eq!((&second["version"], &second["priority"]), (&2.into(), &70.into()));
 
+        let history = api.get("/api/v1/rules/tea-lovers/versions", &reader).await.json;
+        assert_eq!(history["items"][0]["changes"], serde_json::json!([{ "name": "priority", "from": "50", "to": "70" }]));
+        assert_eq!((&history["items"][1]["version"], &history["items"][1]["changes"]), (&1.into(), &serde_json::json!([])));
+        assert_eq!(api.get("/api/v1/rules/none/versions", &reader).await.status, 404);
+
         let mut wrong = rule;
         wrong["audience"] = serde_json::json!({ "did": "purchased" });
         wrong["steps"][0]["template"] = "no-such".into();

@@ -21,5 +21,6 @@ mod planner;
 mod scoring;
 mod serve;
 mod shadow;
+mod steps;
 mod tracking;
 mod unsubscribe;

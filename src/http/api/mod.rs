@@ -30,7 +30,7 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 19] = [
+const RESOURCES: [Route; 20] = [
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/segments/movements", GET, |at| at.get(segments::movements)),
@@ -47,6 +47,7 @@ const RESOURCES: [Route; 19] = [
         at.get(rules::show).put(rules::put).delete(rules::retire)
     }),
     ("/rules/{key}/backtest", "POST", |at| at.post(backtest::run)),
+    ("/rules/{key}/versions", GET, |at| at.get(rules::versions)),
     ("/messages", GET, |at| at.get(messages::list)),
     ("/messages/{id}", GET, |at| at.get(messages::show)),
     ("/suppressions", GET_POST, |at| at.get(suppressions::list).post(suppressions::add)),

@@ -11,7 +11,7 @@ use super::templates::Names;
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
 use crate::primitives::{Timestamp, Zone};
-use crate::rules::{self, Pause, Rule, StoredRule, TriggerKind};
+use crate::rules::{self, Pause, Rule, RuleStatus, StoredRule, TriggerKind, ValueChange};
 use crate::stores;
 
 #[derive(Serialize)]
@@ -120,4 +120,43 @@ pub async fn retire(
     retired.map(Json).ok_or_else(|| {
         Problem::unknown("/problems/unknown-rule", format!("there is no rule `{asked}`"))
     })
+}
+
+/// A version of a rule, and what it changed.
+#[derive(Serialize)]
+pub struct VersionItem {
+    version: i32,
+    created_at: Timestamp,
+    status: RuleStatus,
+    /// Against the version before; of the first, none.
+    changes: Vec<ValueChange>,
+}
+
+/// Newest first.
+pub async fn versions(
+    key: ApiKey,
+    app: Data<App>,
+    path: Path<String>,
+) -> Result<Json<Page<VersionItem>>, Problem> {
+    let name = path.into_inner();
+    let asked = shown(&name);
+    let found = read(&app, &key, move |conn, store| {
+        let Some(stored) = rules::store::find_by_key(conn, store.id, &name)? else {
+            return Ok(None);
+        };
+        let all = rules::store::versions(conn, stored.id)?;
+        let before = all.iter().skip(1).map(|(_, _, rule)| Some(rule)).chain([None]);
+        let items =
+            all.iter().zip(before).map(|((version, created_at, rule), before)| VersionItem {
+                version: *version,
+                created_at: *created_at,
+                status: rule.status,
+                changes: before.map_or_else(Vec::new, |before| rules::changed_rule(before, rule)),
+            });
+        Ok(Some(items.collect()))
+    });
+    let items = found.await?.ok_or_else(|| {
+        Problem::unknown("/problems/unknown-rule", format!("there is no rule `{asked}`"))
+    })?;
+    Ok(Json(Page { items, next_cursor: None }))
 }

@@ -7,7 +7,7 @@ use super::format::{Format, UNKNOWN};
 use super::html::Html;
 use crate::primitives::{Delay, Money, Timestamp};
 use crate::reports::at_risk;
-use crate::rules::{DayOffset, Rule, StopOn, TriggerKind};
+use crate::rules::{DayOffset, Exit, Otherwise, Rule, Step, StopOn, TriggerKind};
 use crate::stores::Cap;
 
 /// A shape, a colour and the word.
@@ -232,8 +232,8 @@ pub fn rule_sentence(format: &Format, rule: &Rule) -> Html {
     }
     for (n, step) in rule.steps.iter().enumerate() {
         let template = known(format, "template", &step.template);
-        let wait = delay(format, step.wait);
-        let key = match (n, step.wait == Delay::ZERO) {
+        let wait = delay(format, step.delay());
+        let key = match (n, step.delay() == Delay::ZERO) {
             (0, true) => "sentence.send",
             (0, false) => "sentence.wait_send",
             _ => "sentence.then_send",
@@ -269,6 +269,39 @@ pub fn rule_sentence(format: &Format, rule: &Rule) -> Html {
         part("guards", format.html("sentence.holdout", &[("share", &share)]));
     }
     Html(out.trim().to_owned())
+}
+
+/// What a step does beside sending after a wait; empty for most.
+pub fn step_more(format: &Format, step: &Step) -> String {
+    let mut said = Vec::new();
+    if let Some(time) = step.send_at {
+        said.push(format.text("step.send_at", &[("time", &time.to_string())]));
+    }
+    if let Some(condition) = &step.only_if {
+        said.push(format.text("step.if", &[("condition", &condition_of(format, condition))]));
+    }
+    if let Some((event, at_most)) = step.wait_until.zip(step.at_most) {
+        let span = delay(format, at_most);
+        said.push(format.text(&format!("step.until_{event}"), &[("span", &span)]));
+    }
+    if step.asks() {
+        if step.then != Exit::Send {
+            said.push(format.text(&format!("step.then_{}", step.then), &[]));
+        }
+        said.push(match &step.otherwise {
+            Otherwise::Go(exit) => format.text(&format!("step.else_{exit}"), &[]),
+            Otherwise::Send(wording) => {
+                let template = known(format, "template", &wording.template);
+                format.text("step.else_send", &[("template", &template)])
+            }
+        });
+    }
+    if !step.variants.is_empty() {
+        let list: Vec<String> =
+            step.variants.iter().map(|v| format!("{} {}", v.name, v.weight)).collect();
+        said.push(format.text("step.variants", &[("list", &list.join(" : "))]));
+    }
+    said.join(&format.text("list_comma", &[]))
 }
 
 fn share(format: &Format, share: f64) -> String {

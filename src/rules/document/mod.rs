@@ -7,6 +7,7 @@ pub(super) mod node;
 pub(super) mod print;
 mod rule;
 pub(super) mod sections;
+mod step;
 
 use std::fmt;
 
@@ -512,6 +513,37 @@ template = "browse-remainder"
             let found = mistakes(&one_rule(trigger));
             assert_eq!(found.len(), 1, "{found:#?}");
             assert!(found[0].starts_with("3: ") && found[0].contains(said), "{said}\n{found:#?}");
+        }
+    }
+
+    #[test]
+    fn wrong_steps_name_what_may_stand_there() {
+        for (lines, said) in [
+            ("send_at = \"10am\"", "`10am` is no time of day: write hours and minutes"),
+            ("then = \"skip\"", "has `then`, but no `if` or `wait_until`"),
+            ("wait_until = \"visit\"", "has `wait_until` and no `at_most`"),
+            ("at_most = \"3d\"", "takes `at_most` beside `wait_until` alone"),
+            ("wait_until = \"click\"\nat_most = \"3d\"", "`click` is not one of: order, visit"),
+            (
+                "wait_until = \"visit\"\nat_most = \"3d\"\nif = { tag = \"vip\" }",
+                "asks two questions, `if` and `wait_until`",
+            ),
+            (
+                "if = { tag = \"vip\" }\nelse = \"go\"",
+                "must be \"skip\", \"end\", or a table such as",
+            ),
+            ("if = { tag = \"vip\" }\nthen = \"end\"", "sends nothing, whichever the answer"),
+            ("if = { tags = \"vip\" }", "unknown key `tags`"),
+            (
+                "if = { tag = \"vip\" }\nelse = { template = \"none\" }",
+                "unknown template `none` in `else` of step 1",
+            ),
+            ("variants = [ { name = \"a\" } ]", "must be 2 to 10, not 1"),
+            ("variants = [ { name = \"a\" }, { name = \"a\" } ]", "has the name of another"),
+            ("variants = [ { name = \"a\" }, { weight = 2 } ]", "has no `name`, which is required"),
+        ] {
+            let found = mistakes(&format!("{}{lines}\n", one_rule("{ kind = \"order\" }")));
+            assert!(found.iter().any(|found| found.contains(said)), "{said}\n{found:#?}");
         }
     }
 

@@ -6,7 +6,9 @@ use std::fmt::Write;
 
 use super::{ShopDocument, defaults};
 use crate::primitives::Delay;
-use crate::rules::{Condition, DayOffset, Rule, Step, StopOn, Trigger, TriggerKind};
+use crate::rules::{
+    Condition, DayOffset, Exit, Otherwise, Rule, Step, StopOn, Trigger, TriggerKind,
+};
 use crate::stores::{Details, Scoring, Sending};
 
 /// One `key = value` line; `usual` ones say what would hold without them.
@@ -137,11 +139,49 @@ pub fn rule_lines(rule: &Rule) -> Vec<Line> {
 pub fn step_lines(step: &Step, n: usize) -> Vec<Line> {
     let text = |value: &Option<String>| quoted(value.as_deref().unwrap_or(""));
     vec![
-        line_unless(n == 0 && step.wait == Delay::ZERO, "wait", delay(step.wait)),
+        line_unless(
+            (n == 0 || step.at_most.is_some()) && step.wait == Delay::ZERO,
+            "wait",
+            delay(step.wait),
+        ),
+        line_unless(
+            step.wait_until.is_none(),
+            "wait_until",
+            step.wait_until.map_or_else(String::new, |event| quoted(event.as_str())),
+        ),
+        line_unless(
+            step.at_most.is_none(),
+            "at_most",
+            step.at_most.map_or_else(String::new, delay),
+        ),
+        line_unless(
+            step.only_if.is_none(),
+            "if",
+            step.only_if.as_ref().map_or_else(String::new, audience),
+        ),
+        line_unless(step.then == Exit::Send, "then", quoted(step.then.as_str())),
+        line_unless(
+            step.otherwise == Otherwise::default(),
+            "else",
+            match &step.otherwise {
+                Otherwise::Go(exit) => quoted(exit.as_str()),
+                Otherwise::Send(wording) => as_inline(wording),
+            },
+        ),
+        line_unless(
+            step.send_at.is_none(),
+            "send_at",
+            step.send_at.map_or_else(String::new, |time| quoted(&time.to_string())),
+        ),
         line("template", quoted(&step.template)),
         line_unless(step.subject.is_none(), "subject", text(&step.subject)),
         line_unless(step.coupon.is_none(), "coupon", text(&step.coupon)),
+        line_unless(step.variants.is_empty(), "variants", as_inline(&step.variants)),
     ]
+}
+
+fn as_inline(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).map_or_else(|_| String::new(), |value| inline(&value))
 }
 
 /// A step in one line: `{ wait = "3d", template = "win-back" }`.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::defaults;
 use super::node::{Fields, Node, Problems, Value, shorten};
 use super::sections::positive;
+use super::step::read_steps;
 use crate::primitives::Delay;
-use crate::rules::{Condition, DayOffset, Rule, Step, StopOn, Trigger, TriggerKind, condition};
+use crate::rules::{Condition, DayOffset, Rule, StopOn, Trigger, TriggerKind, condition};
 
-const MAX_STEPS: usize = 20;
 const MAX_COUNT: u32 = 1_000_000;
 
 pub fn read_rules(
@@ -306,71 +306,4 @@ fn read_kind(kind: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option
         // `KINDS` and this list are one: a test reads every kind.
         _ => None,
     }
-}
-
-fn read_steps(
-    fields: &Fields<'_>,
-    templates: &[String],
-    problems: &mut Problems,
-) -> Option<Vec<Step>> {
-    let rule = &fields.place;
-    let nodes = match fields.get("step") {
-        Some(Node { value: Value::List(nodes), .. }) => nodes.as_slice(),
-        Some(node) => {
-            problems.add(
-                node.at,
-                format!("a step of {rule} begins with [[rule.step]], in two pairs of brackets"),
-            );
-            return None;
-        }
-        None => &[],
-    };
-    if nodes.is_empty() || nodes.len() > MAX_STEPS {
-        let message = if nodes.is_empty() {
-            format!("{rule} has no [[rule.step]]: at least one is required")
-        } else {
-            format!("{rule} has {} steps: at most {MAX_STEPS} are allowed", nodes.len())
-        };
-        problems.add(fields.at, message);
-        return None;
-    }
-    let steps: Vec<Option<Step>> = nodes
-        .iter()
-        .enumerate()
-        .map(|(n, node)| read_step(node, &format!("step {} of {rule}", n + 1), templates, problems))
-        .collect();
-    steps.into_iter().collect()
-}
-
-fn read_step(
-    node: &Node,
-    place: &str,
-    templates: &[String],
-    problems: &mut Problems,
-) -> Option<Step> {
-    let allowed = ["wait", "template", "subject", "coupon"];
-    let fields = Fields::open(node, place, &allowed, &[], problems)?;
-    let wait = fields.parsed("wait", problems).unwrap_or(Delay::ZERO);
-    fields.require("template", problems);
-    let template = fields.line("template", 100, problems);
-    if let (Some(template), Some(node)) = (&template, fields.get("template"))
-        && !templates.contains(template)
-    {
-        problems.add(
-            node.at,
-            format!(
-                "unknown template `{}` in {place}; known: {}",
-                shorten(template),
-                templates.join(", ")
-            ),
-        );
-    }
-    let optional = |key, max, problems: &mut Problems| match fields.get(key) {
-        None => Some(None),
-        Some(Node { value: Value::Text(text), .. }) if text.trim().is_empty() => Some(None),
-        Some(_) => fields.line(key, max, problems).map(Some),
-    };
-    let subject = optional("subject", 200, problems);
-    let coupon = optional("coupon", 100, problems);
-    Some(Step { wait, template: template?, subject: subject?, coupon: coupon? })
 }

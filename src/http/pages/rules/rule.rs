@@ -15,11 +15,11 @@ use crate::http::pages::html::Html;
 use crate::http::pages::render::Screen;
 use crate::http::pages::shell::Room;
 use crate::http::pages::words::{self, Mark, Pair};
-use crate::primitives::Delay;
+use crate::primitives::{Delay, Timestamp};
 use crate::reports::CAP;
 use crate::reports::rules::{self as report, Listed, Outcome};
 use crate::reports::today::WentOut;
-use crate::rules::RuleStatus;
+use crate::rules::{Rule, RuleStatus, changed_rule};
 use crate::situation::audience;
 
 /// Decisions shown, the newest.
@@ -51,6 +51,7 @@ pub struct RulePage {
     pub figures: Vec<Figure>,
     pub outcomes: Vec<OutcomeRow>,
     pub recent: Vec<RecentRow>,
+    pub versions: Vec<VersionRow>,
     pub planned: String,
     pub planned_href: String,
     pub backtest: Panel,
@@ -64,12 +65,30 @@ pub struct Stage {
     pub live: bool,
 }
 
+/// A version of the rule, and what it changed.
+#[derive(Debug, Default, Serialize)]
+pub struct VersionRow {
+    pub title: String,
+    pub when: String,
+    pub changes: Vec<ChangeRow>,
+}
+
+/// As shop.toml writes it; an empty text: not set.
+#[derive(Debug, Default, Serialize)]
+pub struct ChangeRow {
+    pub name: String,
+    pub from: String,
+    pub to: String,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub struct StepRow {
     pub when: String,
     pub template: String,
     pub subject: String,
     pub coupon: String,
+    /// Its question and exits, its time of day, its variants.
+    pub more: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -116,6 +135,7 @@ pub struct Loaded {
     went_out: WentOut,
     pub falling_due: Option<i64>,
     counted: Option<i64>,
+    versions: Vec<(i32, Timestamp, Rule)>,
 }
 
 pub async fn page(
@@ -149,6 +169,7 @@ pub async fn page(
                     now,
                     Delay::days(1),
                 )?,
+                versions: crate::rules::store::versions(conn, rule.id)?,
                 counted: match is_to_count {
                     true => Some(audience::count(conn, &store, rule.rule.audience.as_ref(), now)?),
                     false => None,
@@ -220,6 +241,7 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
             })
             .collect(),
         recent: recent(format, loaded),
+        versions: versions(format, loaded),
         planned: format.text(
             &format.words.plural(
                 match rule.status {
@@ -283,18 +305,40 @@ fn trigger(format: &Format, rule: &Listed) -> Vec<Pair> {
     pairs
 }
 
+fn versions(format: &Format, loaded: &Loaded) -> Vec<VersionRow> {
+    let all = &loaded.versions;
+    let before = all.iter().skip(1).map(|(_, _, rule)| Some(rule)).chain([None]);
+    all.iter()
+        .zip(before)
+        .map(|((version, at, rule), before)| VersionRow {
+            title: format.text("rule.version", &[("n", &version.to_string())]),
+            when: format.when(*at),
+            changes: before
+                .map_or_else(Vec::new, |before| changed_rule(before, rule))
+                .into_iter()
+                .map(|change| ChangeRow {
+                    name: change.name,
+                    from: change.from.unwrap_or_default(),
+                    to: change.to.unwrap_or_default(),
+                })
+                .collect(),
+        })
+        .collect()
+}
+
 fn steps(format: &Format, rule: &Listed) -> Vec<StepRow> {
     rule.rule
         .steps
         .iter()
         .enumerate()
         .map(|(n, step)| StepRow {
-            when: if step.wait == Delay::ZERO && n == 0 {
+            more: words::step_more(format, step),
+            when: if step.delay() == Delay::ZERO && n == 0 {
                 format.text("rule.at_once", &[])
             } else if n == 0 {
-                words::delay(format, step.wait)
+                words::delay(format, step.delay())
             } else {
-                format.text("rule.later", &[("wait", &words::delay(format, step.wait))])
+                format.text("rule.later", &[("wait", &words::delay(format, step.delay()))])
             },
             template: words::known(format, "template", &step.template),
             subject: step.subject.clone().unwrap_or_default(),
@@ -381,6 +425,16 @@ impl Screen for RulePage {
             }),
             trigger: vec![Pair::default()],
             counted: text("12 customers"),
+            versions: vec![
+                VersionRow {
+                    changes: vec![
+                        ChangeRow { name: text("priority"), from: text("50"), to: text("70") },
+                        ChangeRow::default(),
+                    ],
+                    ..VersionRow::default()
+                },
+                VersionRow::default(),
+            ],
             steps: vec![
                 StepRow { subject: text("Still?"), coupon: text("TEA10"), ..StepRow::default() },
                 StepRow::default(),

@@ -1,0 +1,2 @@
+ALTER TABLE messages DROP COLUMN exit;
+ALTER TABLE messages DROP COLUMN variant;

@@ -1,0 +1,155 @@
+//! Steps on both databases: what they wait for, ask, and try out; and which version of a rule they go by.
+
+use diesel::prelude::*;
+use homing::customers::Traits;
+use homing::db::{DbError, schema};
+use homing::journal::Body;
+use homing::planner::Positions;
+use homing::primitives::{Delay, Timestamp};
+
+use crate::on_both_backends;
+use crate::support::shop::*;
+
+const AFTER: &str = "kind = \"order\", after = \"1h\"";
+
+fn further(lines: &str) -> String {
+    format!("\n[[rule.step]]\n{lines}\n")
+}
+
+/// Ann and Bob agreed and ordered at noon.
+fn two_order(shop: &Shop) -> Timestamp {
+    let noon = shop.test.now;
+    for who in ["ann", "bob"] {
+        let agreed = noon.minus(Delay::days(3));
+        shop.tell(vec![consents(who, agreed, true), orders(who, noon, &format!("{who}-1"))]);
+    }
+    noon
+}
+
+/// Step, variant and exit of a customer's messages, in order.
+fn wordings(shop: &Shop, who: &str) -> Vec<(i32, Option<String>, Option<String>)> {
+    use schema::messages::dsl::*;
+    let customer = shop.customer(who);
+    let read = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+        Ok(messages
+            .filter(customer_id.eq(customer))
+            .order(id)
+            .select((step, variant, exit))
+            .load(conn)?)
+    };
+    shop.test.db.read_here(read).unwrap()
+}
+
+on_both_backends! {
+    async fn a_step_waits_for_an_event_or_its_time_and_takes_the_exit_of_the_answer(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned()
+            + &rule("thanks", AFTER, "stop_on = []")
+            + &further("wait_until = \"visit\"\nat_most = \"3d\"\nthen = \"end\"\nelse = { template = \"win-back\" }\ntemplate = \"browse-reminder\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = two_order(&shop);
+        let first = noon.plus(Delay::hours(1));
+        assert_eq!(shop.tick(first).await.sent, 2);
+        assert_eq!(shop.messages("ann")[1], ("2 scheduled".to_owned(), first.plus(Delay::days(3))));
+        let back = first.plus(Delay::days(1));
+        shop.tell(vec![views("ann", back, "longjing")]);
+        assert_eq!(shop.tick(back.plus(Delay::seconds(5))).await.stopped, 1);
+        assert_eq!(shop.ledger("ann"), ["thanks enrolled", "thanks 1 sent", "thanks 2 stopped/branch"]);
+        assert_eq!(shop.tick(first.plus(Delay::days(3)).minus(Delay::seconds(1))).await.sent, 0);
+        assert_eq!(shop.tick(first.plus(Delay::days(3))).await.sent, 1);
+        assert_eq!(shop.ledger("bob"), ["thanks enrolled", "thanks 1 sent", "thanks 2 sent"]);
+        assert_eq!(wordings(&shop, "bob")[1], (2, None, Some("else".into())));
+        shop.counts();
+    }
+
+    async fn an_event_brings_a_message_forward_in_a_process_that_remembers(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned()
+            + &rule("thanks", AFTER, "stop_on = []")
+            + &further("wait_until = \"order\"\nat_most = \"30d\"\ntemplate = \"win-back\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = two_order(&shop);
+        let first = noon.plus(Delay::hours(1));
+        let mut positions = Positions::default();
+        shop.plan_from(first, Some(&mut positions));
+        assert_eq!(shop.send(first).await.sent, 2);
+        let again = first.plus(Delay::seconds(120));
+        shop.tell(vec![orders("ann", again, "ann-2")]);
+        let now = again.plus(Delay::seconds(2));
+        shop.plan_from(now, Some(&mut positions));
+        assert_eq!(shop.send(now).await.sent, 1);
+        assert_eq!(shop.ledger("ann").last().unwrap(), "thanks 2 sent");
+        let end = first.plus(Delay::days(30));
+        assert_eq!(shop.tick(end).await.sent, 0);
+        assert_eq!(shop.ledger("bob"), ["thanks enrolled", "thanks 1 sent", "thanks 2 not_eligible/branch"]);
+    }
+
+    async fn a_step_asks_its_condition_when_its_time_comes(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned()
+            + &rule("thanks", AFTER, "stop_on = []")
+            + &further("wait = \"1d\"\nif = { did = \"viewed\", product = \"pu-erh\", within = \"1d\" }\ntemplate = \"win-back\"")
+            + &further("wait = \"1d\"\ntemplate = \"cart-reminder\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = two_order(&shop);
+        let first = noon.plus(Delay::hours(1));
+        shop.tick(first).await;
+        shop.tell(vec![views("ann", first.plus(Delay::hours(20)), "pu-erh")]);
+        assert_eq!(shop.tick(first.plus(Delay::days(1))).await.sent, 1);
+        assert_eq!(shop.tick(first.plus(Delay::days(2))).await.sent, 2);
+        assert_eq!(shop.ledger("ann"), ["thanks enrolled", "thanks 1 sent", "thanks 2 sent", "thanks 3 sent"]);
+        assert_eq!(shop.ledger("bob"), ["thanks enrolled", "thanks 1 sent", "thanks 2 not_eligible/branch", "thanks 3 sent"]);
+    }
+
+    async fn a_time_of_day_is_that_of_the_customer(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned() + &rule("thanks", AFTER, "") + "send_at = \"10:00\"\n";
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        let mut moved = consents("bob", noon.minus(Delay::days(3)), true);
+        if let Body::Identified { traits } = &mut moved.body {
+            let timezone = Some("America/New_York".to_owned());
+            **traits = Traits { timezone, consent: traits.consent.clone(), ..Traits::default() };
+        }
+        shop.tell(vec![moved]);
+        two_order(&shop);
+        shop.plan(noon.plus(Delay::hours(1)));
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(shop.messages("ann")[0].1, at("2026-06-02T02:00:00Z"), "ten in Shanghai, a day later");
+        assert_eq!(shop.messages("bob")[0].1, at("2026-06-01T14:00:00Z"), "ten in New York");
+        assert_eq!(shop.send(at("2026-06-01T14:00:00Z")).await.sent, 1);
+    }
+
+    async fn variants_are_drawn_by_lot_and_stay(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned() + &rule("thanks", AFTER, "")
+            + "variants = [ { name = \"plain\", weight = 1 }, { name = \"warm\", weight = 3, subject = \"So good to see you\" } ]\n";
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        let people: Vec<String> = (0..40).map(|n| format!("c{n}")).collect();
+        for (round, at) in [noon, noon.plus(Delay::days(9))].into_iter().enumerate() {
+            let facts = people.iter().flat_map(|who| {
+                [consents(who, at.minus(Delay::hours(1)), true), orders(who, at, &format!("{who}-{round}"))]
+            });
+            shop.tell_at(at, facts.collect());
+            assert_eq!(shop.tick(at.plus(Delay::hours(1))).await.sent, 40);
+        }
+        let drawn: Vec<Vec<_>> = people.iter().map(|who| wordings(&shop, who)).collect();
+        assert!(drawn.iter().all(|two| two.len() == 2 && two[0].1 == two[1].1), "once drawn, it stays");
+        let warm = drawn.iter().filter(|two| two[0].1.as_deref() == Some("warm")).count();
+        assert!((20..40).contains(&warm), "{warm} of 40, where three in four are expected");
+        let said = shop.memory.accepted().iter().filter(|mail| mail.subject == "So good to see you").count();
+        assert_eq!(said, 2 * warm);
+    }
+
+    async fn who_entered_a_version_finishes_on_it(test: TestDb) {
+        let first = NO_GUARDRAILS.to_owned() + &rule("thanks", AFTER, "") + &step("3d") + &step("3d");
+        let shop = Shop::open(&test, &first);
+        let noon = two_order(&shop);
+        assert_eq!(shop.tick(noon.plus(Delay::hours(1))).await.sent, 2);
+        // The new version has one step, and does not stop on an order.
+        let second = NO_GUARDRAILS.to_owned() + &rule("thanks", AFTER, "stop_on = []");
+        shop.apply(&second, noon.plus(Delay::hours(2)));
+        let then = noon.plus(Delay::hours(1)).plus(Delay::days(3));
+        assert_eq!(shop.tick(then).await.sent, 2, "the old version's second step");
+        shop.tell(vec![orders("ann", then.plus(Delay::hours(1)), "ann-2")]);
+        assert_eq!(shop.tick(then.plus(Delay::days(3))).await.sent, 1, "Bob's third");
+        assert!(shop.ledger("ann").contains(&"thanks 3 stopped/bought".to_owned()), "{:?}", shop.ledger("ann"));
+        assert!(shop.ledger("bob").contains(&"thanks 3 sent".to_owned()));
+    }
+}
