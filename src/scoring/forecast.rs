@@ -1,11 +1,12 @@
 //! What is to be expected of one buyer: orders, money, the day of the next order, and what is at stake. Pure.
 
 use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
 
 use super::assess::Buyer;
 use super::learning::Learning;
 use super::predict::history::DAYS_A_UNIT;
-use super::predict::{Curve, Day, Known};
+use super::predict::{Curve, Day, Known, Mixture, Outlook};
 use crate::primitives::{CustomerId, Timestamp};
 
 /// One buyer's future as of the end of the scored day; money in minor units of the store's currency.
@@ -49,6 +50,8 @@ pub struct Forecaster<'a> {
     today: Day,
     /// Those who ordered within the last week, as they were known a week ago.
     week_ago: &'a HashMap<CustomerId, Known>,
+    /// Of those who ordered on one day only, by that day and the day asked on: in most shops the greater part.
+    of_one_order: RwLock<HashMap<(Day, Day), Arc<Mixture>>>,
 }
 
 impl<'a> Forecaster<'a> {
@@ -57,12 +60,13 @@ impl<'a> Forecaster<'a> {
         today: Day,
         week_ago: &'a HashMap<CustomerId, Known>,
     ) -> Self {
-        Self { learning, today, week_ago }
+        Self { learning, today, week_ago, of_one_order: RwLock::default() }
     }
 
     pub fn forecast(&self, id: CustomerId, buyer: &Buyer) -> Forecast {
         let known = known(buyer, self.today);
-        let outlook = self.learning.orders.predict(&known);
+        let (now, at_last_order) = (self.curve(&known), self.curve(&known.as_of_last_order()));
+        let outlook = Outlook::of(&now, &at_last_order);
         let value = self.learning.spend.expected(&known);
         let after = |days: Option<f64>| days.map(|days| end_of(self.today).after_days(days));
         Forecast {
@@ -79,29 +83,47 @@ impl<'a> Forecaster<'a> {
                 outlook.expected_orders_365d,
                 value,
             ),
-            value_at_risk_week_ago: self.value_at_risk_week_ago(id, &known),
+            value_at_risk_week_ago: self.value_at_risk_week_ago(id, &known, &at_last_order),
             next_order_from: after(outlook.next_order.day20),
             next_order_until: after(outlook.next_order.day80),
-            next_order_expected_at: self
-                .return_day(&known)
+            next_order_expected_at: half_returned(&at_last_order)
                 .map(|days| buyer.last_order_at.after_days(days)),
         }
     }
 
-    fn value_at_risk_week_ago(&self, id: CustomerId, known: &Known) -> Option<i64> {
-        let then = match known.last_day <= self.today - WEEK {
-            true => Known { as_of: self.today - WEEK, ..*known },
-            false => *self.week_ago.get(&id)?,
+    fn value_at_risk_week_ago(
+        &self,
+        id: CustomerId,
+        known: &Known,
+        at_last_order: &Curve<'_>,
+    ) -> Option<i64> {
+        let then = Known { as_of: self.today - WEEK, ..*known };
+        let lost_by = |then: &Known, at_last_order: &Curve<'_>| {
+            let value = self.learning.spend.expected(then);
+            lost(at_last_order.expected(YEAR), self.curve(then).expected(YEAR), value)
         };
-        let year = |known: &Known| self.learning.orders.curve(known).expected(YEAR);
-        let value = self.learning.spend.expected(&then);
-        Some(lost(year(&then.as_of_last_order()), year(&then), value))
+        if known.last_day <= then.as_of {
+            return Some(lost_by(&then, at_last_order));
+        }
+        let then = self.week_ago.get(&id)?;
+        Some(lost_by(then, &self.curve(&then.as_of_last_order())))
     }
 
-    /// Days from the last order to the expected next one, as it stood at the last order.
-    fn return_day(&self, known: &Known) -> Option<f64> {
-        let curve = self.learning.orders.curve(&known.as_of_last_order());
-        half_returned(&curve)
+    fn curve(&self, known: &Known) -> Curve<'_> {
+        let orders = &self.learning.orders;
+        if known.order_days > 1 {
+            return orders.curve(known);
+        }
+        let days = (known.first_day, known.as_of);
+        let shared = self.of_one_order.read().ok().and_then(|all| all.get(&days).cloned());
+        let mixture = shared.unwrap_or_else(|| {
+            let mixture = Arc::new(orders.mixture(known));
+            if let Ok(mut all) = self.of_one_order.write() {
+                all.insert(days, Arc::clone(&mixture));
+            }
+            mixture
+        });
+        orders.curve_by(known, mixture)
     }
 }
 

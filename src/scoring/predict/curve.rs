@@ -1,13 +1,14 @@
 //! One customer's future as a function of time: the mixture, corrected. Pure.
 
 use std::cell::OnceCell;
+use std::sync::{Arc, OnceLock};
 
 use super::baselines::Baseline;
 use super::features::{self, FEATURES};
 use super::history::{Day, Known};
 use super::recalibrate::{self, Chance, Counts};
 use super::{Choice, Learned};
-use crate::scoring::models::Outlook;
+use crate::scoring::models::{History, Outlook};
 
 /// A model believed in less than this is not asked: it costs time and moves nothing.
 const LEAST_WEIGHT: f64 = 0.003;
@@ -15,12 +16,75 @@ const LEAST_WEIGHT: f64 = 0.003;
 /// More horizons than this are not learnt at.
 pub(super) const MOST_HORIZONS: usize = 4;
 
+/// Days for which a mixture remembers what it said: those that forecasts ask for.
+const REMEMBERED: [f64; 16] = [
+    3.0, 7.0, 14.0, 21.0, 30.0, 45.0, 60.0, 65.0, 90.0, 100.0, 180.0, 365.0, 730.0, 1095.0, 1825.0,
+    3650.0,
+];
+
+/// What the models, mixed, say of one history: the same for everyone who has it, so it can be asked once for all.
+#[derive(Debug, Clone)]
+pub struct Mixture {
+    as_of: Day,
+    history: History,
+    /// Each with its part in probabilities, and in expected orders.
+    members: Vec<(Outlook, f64, f64)>,
+    chances: [OnceLock<f64>; REMEMBERED.len()],
+    counts: [OnceLock<f64>; REMEMBERED.len()],
+}
+
+impl Mixture {
+    pub(super) fn new(learned: &Learned, known: &Known) -> Self {
+        let history = learned.clock.history(known);
+        let asked = learned
+            .members
+            .iter()
+            .filter(|member| member.chance_weight.max(member.count_weight) >= LEAST_WEIGHT);
+        let mut members: Vec<(Outlook, f64, f64)> = asked
+            .map(|m| (m.fitted.params.outlook(&history), m.chance_weight, m.count_weight))
+            .collect();
+        let (mut chance, mut count) = (0.0, 0.0);
+        members.iter().for_each(|(_, a, b)| (chance, count) = (chance + a, count + b));
+        members.iter_mut().for_each(|(_, a, b)| (*a, *b) = (*a / chance, *b / count));
+        let (chances, counts) = Default::default();
+        Self { as_of: known.as_of, history, members, chances, counts }
+    }
+
+    fn p_alive(&self) -> f64 {
+        self.members.iter().map(|(outlook, weight, _)| weight * outlook.p_alive()).sum()
+    }
+
+    fn chance(&self, learned: &Learned, days: f64) -> f64 {
+        remembered(&self.chances, days, || {
+            let t = learned.clock.ahead(self.as_of, days);
+            self.members.iter().map(|(outlook, weight, _)| weight * outlook.p_order(t)).sum()
+        })
+    }
+
+    fn count(&self, learned: &Learned, days: f64) -> f64 {
+        remembered(&self.counts, days, || {
+            let t = learned.clock.ahead(self.as_of, days);
+            self.members.iter().map(|(outlook, _, weight)| weight * outlook.expected(t)).sum()
+        })
+    }
+}
+
+fn remembered(
+    cells: &[OnceLock<f64>; REMEMBERED.len()],
+    days: f64,
+    ask: impl FnOnce() -> f64,
+) -> f64 {
+    match REMEMBERED.iter().position(|known| *known == days) {
+        Some(cell) => *cells[cell].get_or_init(ask),
+        None => ask(),
+    }
+}
+
 /// P(an order) and expected orders in the time from `known.as_of` on.
 #[derive(Debug, Clone)]
 pub struct Curve<'a> {
     learned: &'a Learned,
-    as_of: Day,
-    members: Vec<(Outlook, f64, f64)>,
+    mixture: Arc<Mixture>,
     features: [f64; FEATURES],
     /// What the mixture says at each learnt horizon, and how it is corrected there: worked out when first asked for.
     anchors: [OnceCell<Anchor>; MOST_HORIZONS],
@@ -39,38 +103,21 @@ struct Anchor {
 }
 
 impl<'a> Curve<'a> {
-    pub(super) fn new(learned: &'a Learned, known: &Known) -> Self {
-        let history = learned.clock.history(known);
-        let asked = learned
-            .members
-            .iter()
-            .filter(|member| member.chance_weight.max(member.count_weight) >= LEAST_WEIGHT);
-        let mut members: Vec<(Outlook, f64, f64)> = asked
-            .map(|m| (m.fitted.params.outlook(&history), m.chance_weight, m.count_weight))
-            .collect();
-        let (mut chance, mut count) = (0.0, 0.0);
-        members.iter().for_each(|(_, a, b)| (chance, count) = (chance + a, count + b));
-        members.iter_mut().for_each(|(_, a, b)| (*a, *b) = (*a / chance, *b / count));
+    /// `mixture` is that of the same history.
+    pub(super) fn new(learned: &'a Learned, known: &Known, mixture: Arc<Mixture>) -> Self {
         let classes = match (&learned.standing, learned.choice) {
             (Some(standing), Choice::Baseline(_)) => {
                 Baseline::ALL.map(|baseline| standing.class(baseline, known))
             }
             _ => [0; 2],
         };
-        let features = learned.scale.apply(&features::raw(known, &history));
-        Self {
-            learned,
-            as_of: known.as_of,
-            members,
-            features,
-            anchors: Default::default(),
-            classes,
-        }
+        let features = learned.scale.apply(&features::raw(known, &mixture.history));
+        Self { learned, mixture, features, anchors: Default::default(), classes }
     }
 
     /// P(still a customer).
     pub fn p_alive(&self) -> f64 {
-        self.members.iter().map(|(outlook, weight, _)| weight * outlook.p_alive()).sum()
+        self.mixture.p_alive()
     }
 
     /// P(at least one order in the next `days`).
@@ -84,7 +131,7 @@ impl<'a> Curve<'a> {
         if let Some(anchor) = self.anchor_at(days) {
             return recalibrate::chance(recalibrate::logit(anchor.chance) + anchor.chance_shift);
         }
-        let mixed = self.mixed_chance(days);
+        let mixed = self.mixture.chance(self.learned, days);
         match self.shift(days, |anchor| anchor.chance_shift) {
             Some(shift) => recalibrate::chance(recalibrate::logit(mixed) + shift),
             None => mixed,
@@ -101,7 +148,7 @@ impl<'a> Curve<'a> {
             (None, Some(anchor)) => anchor.count * anchor.count_shift.exp(),
             (None, None) => {
                 let shift = self.shift(days, |anchor| anchor.count_shift);
-                self.mixed_count(days) * shift.map_or(1.0, f64::exp)
+                self.mixture.count(self.learned, days) * shift.map_or(1.0, f64::exp)
             }
         };
         counted.max(self.p_order(days))
@@ -113,16 +160,6 @@ impl<'a> Curve<'a> {
         self.learned.rates(baseline, self.classes[baseline as usize], days)
     }
 
-    fn mixed_chance(&self, days: f64) -> f64 {
-        let t = self.learned.clock.ahead(self.as_of, days);
-        self.members.iter().map(|(outlook, weight, _)| weight * outlook.p_order(t)).sum()
-    }
-
-    fn mixed_count(&self, days: f64) -> f64 {
-        let t = self.learned.clock.ahead(self.as_of, days);
-        self.members.iter().map(|(outlook, _, weight)| weight * outlook.expected(t)).sum()
-    }
-
     fn anchor_at(&self, days: f64) -> Option<&Anchor> {
         let horizon = self.learned.corrections.iter().position(|c| f64::from(c.days) == days)?;
         Some(self.anchor(horizon))
@@ -132,7 +169,8 @@ impl<'a> Curve<'a> {
         self.anchors[horizon].get_or_init(|| {
             let c = &self.learned.corrections[horizon];
             let days = f64::from(c.days);
-            let (chance, count) = (self.mixed_chance(days), self.mixed_count(days).max(1e-12));
+            let chance = self.mixture.chance(self.learned, days);
+            let count = self.mixture.count(self.learned, days).max(1e-12);
             let terms = Chance::terms(recalibrate::logit(chance), c.middle, &self.features);
             let counts = Counts::terms(count.ln(), &c.shop, &self.features);
             let factor = recalibrate::factor(c.count_share * c.counts.correction(&counts));

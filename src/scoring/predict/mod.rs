@@ -26,8 +26,10 @@ pub mod window;
 #[cfg(test)]
 mod tests;
 
-pub use curve::Curve;
+pub use curve::{Curve, Mixture};
 pub use history::{Day, Known, OrderLog, Purchase};
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +154,23 @@ pub struct Outlook {
     pub next_order: window::NextOrder,
 }
 
+impl Outlook {
+    /// `at_last_order` is the same customer's as of the last order.
+    pub fn of(now: &Curve<'_>, at_last_order: &Curve<'_>) -> Self {
+        let year = 365.0;
+        Self {
+            p_alive: now.p_alive(),
+            p_order_30d: now.p_order(30.0),
+            p_order_90d: now.p_order(90.0),
+            expected_orders_30d: now.expected(30.0),
+            expected_orders_90d: now.expected(90.0),
+            expected_orders_365d: now.expected(year),
+            expected_orders_365d_at_last_order: at_last_order.expected(year),
+            next_order: window::next_order(now),
+        }
+    }
+}
+
 impl Learned {
     /// Learns from the orders up to the end of `as_of`. `horizons` are the days ahead that matter most: at them the
     /// corrections are learnt; four at most. Later orders in the log change nothing.
@@ -164,24 +183,21 @@ impl Learned {
 
     /// The customer's future as a function of time, from `known.as_of` on.
     pub fn curve(&self, known: &Known) -> Curve<'_> {
-        Curve::new(self, known)
+        self.curve_by(known, Arc::new(self.mixture(known)))
+    }
+
+    /// What the models say of `known`'s days of orders. Whoever has the same ones, on the same day, shares it.
+    pub fn mixture(&self, known: &Known) -> Mixture {
+        Mixture::new(self, known)
+    }
+
+    /// As [`Learned::curve`], by the mixture of the same days.
+    pub fn curve_by(&self, known: &Known, mixture: Arc<Mixture>) -> Curve<'_> {
+        Curve::new(self, known, mixture)
     }
 
     pub fn predict(&self, known: &Known) -> Outlook {
-        let curve = self.curve(known);
-        let year = 365.0;
-        Outlook {
-            p_alive: curve.p_alive(),
-            p_order_30d: curve.p_order(30.0),
-            p_order_90d: curve.p_order(90.0),
-            expected_orders_30d: curve.expected(30.0),
-            expected_orders_90d: curve.expected(90.0),
-            expected_orders_365d: curve.expected(year),
-            expected_orders_365d_at_last_order: self
-                .curve(&known.as_of_last_order())
-                .expected(year),
-            next_order: window::next_order(&curve),
-        }
+        Outlook::of(&self.curve(known), &self.curve(&known.as_of_last_order()))
     }
 
     /// P(order) and expected orders in the next `days`, by a plain rule. `None` where the past was too short for rates.

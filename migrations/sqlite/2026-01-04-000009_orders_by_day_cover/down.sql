@@ -1,0 +1,2 @@
+DROP INDEX orders_by_day;
+CREATE INDEX orders_by_day ON orders (store_id, placed_at);
