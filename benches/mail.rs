@@ -28,7 +28,15 @@ fn headers() -> Headers {
 }
 
 fn composed(composer: &Composer, locale: &str, context: &MailContext) -> ReadyMail {
-    composer.compose("browse-reminder", &[locale], context, &headers()).expect("a message")
+    composer
+        .compose(
+            "browse-reminder",
+            &[locale],
+            context,
+            &headers(),
+            &homing::mail::Tracking::default(),
+        )
+        .expect("a message")
 }
 
 fn compose(criterion: &mut Criterion) {

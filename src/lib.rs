@@ -23,6 +23,7 @@ pub mod links; //      signed links for recipients
 pub mod privacy; //    what a person may ask: everything, or to be forgotten
 pub mod situation; //  what is known of one customer when something is decided
 pub mod outbox; //     planned messages: claimed, judged again at the door, handed over, settled
+pub mod clicks; //     clicks and opens of mails: a person's or a machine's
 pub mod planner; //    due candidates in, decisions out
 pub mod backtest; //   what a rule would have done, under a virtual clock
 pub mod schedule; //   ticks that wake the runs

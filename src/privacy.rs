@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::customers::{self, Profile};
 use crate::db::schema::{
     assignments, at_risk_stays, customers as customers_table, decisions, enrolments, facts,
-    historic_scores, identities, identity_links, messages, order_keys, repurchases, scores,
-    segment_history,
+    historic_scores, identities, identity_links, mail_events, messages, order_keys, repurchases,
+    scores, segment_history,
 };
 use crate::db::{Conn, Db, DbError, lock_store};
 use crate::identity::{self, Identity};
@@ -27,6 +27,8 @@ pub struct Export {
     pub facts: Vec<Value>,
     pub orders: Vec<Value>,
     pub messages: Vec<Value>,
+    /// Clicks on their links, and loads of their pictures.
+    pub mail_events: Vec<Value>,
     pub decisions: Vec<Value>,
     pub scores: Vec<Value>,
     /// What they are expected to buy again.
@@ -80,6 +82,28 @@ pub fn export(conn: &mut Conn, customer: CustomerId) -> QueryResult<Export> {
             })
         })
         .collect();
+    type Came = (i64, String, Timestamp, Option<String>, String, String);
+    let came: Vec<Came> = mail_events::table
+        .filter(mail_events::customer_id.eq(customer))
+        .order((mail_events::message_id, mail_events::id))
+        .select((
+            mail_events::message_id,
+            mail_events::kind,
+            mail_events::at,
+            mail_events::target,
+            mail_events::agent,
+            mail_events::verdict,
+        ))
+        .load(conn)?;
+    let mail_events = came
+        .into_iter()
+        .map(|(message, kind, at, target, agent, verdict)| {
+            json!({
+                "message_id": message.to_string(), "kind": kind, "at": at, "target": target,
+                "agent": agent, "verdict": verdict,
+            })
+        })
+        .collect();
     let decided: Vec<(Timestamp, String, Option<String>, String)> = decisions::table
         .filter(decisions::customer_id.eq(customer))
         .order(decisions::id)
@@ -115,6 +139,7 @@ pub fn export(conn: &mut Conn, customer: CustomerId) -> QueryResult<Export> {
         facts,
         orders,
         messages,
+        mail_events,
         decisions,
         scores,
         repurchases,
@@ -242,6 +267,8 @@ fn forget_plans(conn: &mut Conn, customer: CustomerId) -> QueryResult<()> {
         .set(decisions::facts.eq("{}"))
         .execute(conn)?;
     diesel::delete(assignments::table.filter(assignments::customer_id.eq(customer)))
+        .execute(conn)?;
+    diesel::delete(mail_events::table.filter(mail_events::customer_id.eq(customer)))
         .execute(conn)?;
     diesel::delete(scores::table.filter(scores::customer_id.eq(customer))).execute(conn)?;
     diesel::delete(repurchases::table.filter(repurchases::customer_id.eq(customer)))

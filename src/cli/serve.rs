@@ -90,6 +90,8 @@ async fn serve(app: web::Data<App>, office: PostOffice) -> Result<(), CliError> 
     tasks.close();
     handle.stop(true).await;
     tasks.wait().await;
+    // Whoever clicked last is written down, too.
+    app.clicks.write(Clock::System.now()).await;
     if let Some(transport) = transport {
         transport.close().await;
     }

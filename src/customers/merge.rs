@@ -35,7 +35,7 @@ pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<(
     for sql in DROPS.into_iter().chain(OLDER_ARM) {
         diesel::sql_query(sql).bind::<BigInt, _>(from.0).bind::<BigInt, _>(to.0).execute(conn)?;
     }
-    for table in ["assignments", "messages", "decisions", "enrolments"] {
+    for table in ["assignments", "messages", "decisions", "enrolments", "mail_events"] {
         diesel::sql_query(format!("UPDATE {table} SET customer_id = $1 WHERE customer_id = $2"))
             .bind::<BigInt, _>(to.0)
             .bind::<BigInt, _>(from.0)

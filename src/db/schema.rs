@@ -494,6 +494,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    mail_events (customer_id, message_id, id) {
+        customer_id -> BigInt,
+        message_id -> BigInt,
+        id -> BigInt,
+        store_id -> BigInt,
+        rule_id -> BigInt,
+        kind -> Text,
+        at -> BigInt,
+        link -> Integer,
+        links -> Integer,
+        target -> Nullable<Text>,
+        agent -> Text,
+        verdict -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     stores,
     api_keys,
@@ -525,5 +543,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     at_risk_stays,
     at_risk_watches,
     rhythms,
-    repurchases
+    repurchases,
+    mail_events
 );

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 
+use crate::clicks::Recorder;
 use crate::config::Config;
 use crate::db::Db;
 use crate::journal::Journal;
@@ -29,6 +30,8 @@ pub struct App {
     pub clock: Clock,
     pub keys: KeyRing,
     pub metrics: Metrics,
+    /// Where clicks and opens of mails go.
+    pub clicks: Recorder,
 }
 
 impl App {
@@ -40,7 +43,8 @@ impl App {
         clock: Clock,
     ) -> Self {
         let keys = KeyRing::new(db.clone());
-        Self { db, journal, config, secret, clock, keys, metrics: Metrics::default() }
+        let clicks = Recorder::new(db.clone());
+        Self { db, journal, config, secret, clock, keys, metrics: Metrics::default(), clicks }
     }
 }
 
@@ -51,6 +55,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
             .route(web::get().to(public::unsubscribe::show))
             .route(web::post().to(public::unsubscribe::act)),
     );
+    config
+        .route("/t/c/{token}", web::get().to(public::tracked::click))
+        .route("/t/o/{token}", web::get().to(public::tracked::open));
     config.configure(server::operation).configure(tracking::routes);
     config.configure(api::routes);
 }

@@ -100,6 +100,9 @@ async fn metrics(app: web::Data<App>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(app.metrics.text())
 }
 
+/// Marks a request that was HEAD: whoever counts what people ask for leaves it out.
+pub struct AskedHead;
+
 /// Lets every path that knows GET answer HEAD (RFC 9110 §9.3.2). The body is made and left out: the connection
 /// remembers that HEAD was asked.
 pub async fn head_like_get(
@@ -107,6 +110,7 @@ pub async fn head_like_get(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     if request.method() == Method::HEAD {
+        request.extensions_mut().insert(AskedHead);
         request.head_mut().method = Method::GET;
     }
     next.call(request).await

@@ -3,4 +3,4 @@
 pub mod store;
 mod token;
 
-pub use token::UnsubscribeToken;
+pub use token::{ClickToken, OpenToken, UnsubscribeToken};

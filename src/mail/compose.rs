@@ -8,7 +8,7 @@ use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 
 use super::context::is_web_address;
 use super::templates::{Composer, RenderError, Rendered};
-use super::{MailContext, ReadyMail};
+use super::{MailContext, ReadyMail, Tracking};
 use crate::primitives::{EmailAddress, MessageId, StoreId, Timestamp, clean_text};
 use crate::rules::Class;
 use crate::secret::Secret;
@@ -66,6 +66,7 @@ impl Composer {
         locales: &[&str],
         context: &MailContext,
         headers: &Headers,
+        tracking: &Tracking<'_>,
     ) -> Result<ReadyMail, ComposeError> {
         let unsubscribe =
             context.unsubscribe_url.as_deref().filter(|url| url.is_ascii() && is_web_address(url));
@@ -80,7 +81,7 @@ impl Composer {
         if !headers.to.is_ascii() {
             return Err(ComposeError::AddressNotAscii);
         }
-        let rendered = self.render(template, locales, context)?;
+        let rendered = tracking.apply(self.render(template, locales, context)?, context);
         let subject = rendered.subject.clone();
         let bytes = build(rendered, context, headers, unsubscribe)
             .map_err(|e| ComposeError::Unbuildable(e.to_string()))?;
@@ -223,7 +224,9 @@ mod tests {
     }
 
     fn composed(context: &MailContext, headers: &Headers) -> String {
-        let mail = composer().compose("browse-reminder", &["en"], context, headers).unwrap();
+        let mail = composer()
+            .compose("browse-reminder", &["en"], context, headers, &Tracking::default())
+            .unwrap();
         String::from_utf8(mail.bytes).expect("ASCII")
     }
 
@@ -285,7 +288,9 @@ mod tests {
         headers.from = "湖畔茶舍 <hello@lakeside.example>".parse().unwrap();
         headers.to_name = Some("李婉清".to_owned());
         let composer = composer();
-        let mail = composer.compose("win-back", &["zh-CN"], &context("zh-CN"), &headers).unwrap();
+        let mail = composer
+            .compose("win-back", &["zh-CN"], &context("zh-CN"), &headers, &Tracking::default())
+            .unwrap();
         assert_eq!(mail.subject, "好久不见，李婉清");
         let text = String::from_utf8(mail.bytes).unwrap();
         assert!(text.is_ascii());
@@ -321,7 +326,8 @@ mod tests {
             assert!(header(&mail, "Content-Type").unwrap().starts_with("multipart/alternative"));
         }
         context.unsubscribe_url = Some("https://x.example/>\r\nBcc: y@z.example".to_owned());
-        let refused = composer().compose("win-back", &["en"], &context, &headers);
+        let refused =
+            composer().compose("win-back", &["en"], &context, &headers, &Tracking::default());
         assert!(matches!(refused, Err(ComposeError::Incomplete(_))));
     }
 
@@ -329,7 +335,10 @@ mod tests {
     fn what_cannot_be_sent_is_refused_in_words() {
         let composer = composer();
         let compose = |context: &MailContext, headers: &Headers, name: &str| {
-            composer.compose(name, &["en"], context, headers).unwrap_err().to_string()
+            composer
+                .compose(name, &["en"], context, headers, &Tracking::default())
+                .unwrap_err()
+                .to_string()
         };
         let foreign = Headers { to: "用户@例子.example".parse().unwrap(), ..headers() };
         assert!(compose(&context("en"), &foreign, "win-back").contains("SMTPUTF8"));

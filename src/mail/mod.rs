@@ -5,11 +5,13 @@ mod context;
 mod reply;
 mod smtp;
 mod templates;
+mod tracked;
 mod transport;
 
 pub use compose::{ComposeError, Headers, message_id_for};
 pub use context::{CustomerWords, MailContext, ProductWords, StoreWords};
 pub use templates::{Composer, LoadError, RenderError, Rendered};
+pub use tracked::{Link, Tracking};
 pub use transport::{Delivery, InvalidSmtpUrl, Memory, Transport, Unreachable};
 
 use crate::primitives::EmailAddress;

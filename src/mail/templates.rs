@@ -242,7 +242,7 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-fn escape_html(text: &str) -> Cow<'_, str> {
+pub(super) fn escape_html(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>', '"', '\'']) {
         return Cow::from(text);
     }

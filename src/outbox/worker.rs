@@ -15,8 +15,10 @@ use super::{Tally, store};
 use crate::config::Config;
 use crate::db::{Backend, Db, DbError};
 use crate::ledger::{Instants, Reason};
+use crate::links::{ClickToken, OpenToken};
 use crate::mail::{
-    ComposeError, Composer, Delivery, InvalidSmtpUrl, LoadError, ReadyMail, Transport,
+    ComposeError, Composer, Delivery, InvalidSmtpUrl, Link, LoadError, ReadyMail, Tracking,
+    Transport,
 };
 use crate::metrics::Metrics;
 use crate::primitives::{Clock, Delay, RuleId};
@@ -352,8 +354,24 @@ async fn compose(
             Err(error) => return Ok(Err((error.to_string(), Reason::Template))),
         };
         let locales: Vec<&str> = wording.locales.iter().map(String::as_str).collect();
-        let mail =
-            post.composer.compose(&wording.template, &locales, &wording.context, &wording.headers);
+        let message = claim.message.id;
+        let click = |link: Link<'_>| {
+            let (number, of, target) = (link.number, link.of, link.target.to_owned());
+            ClickToken { store: store.id, message, link: number, links: of, target }
+                .url(&post.public_url, &post.secret)
+        };
+        let open = OpenToken { store: store.id, message };
+        let tracking = Tracking {
+            click: store.sending.track_clicks.then_some(&click as _),
+            pixel: store.sending.track_opens.then(|| open.url(&post.public_url, &post.secret)),
+        };
+        let mail = post.composer.compose(
+            &wording.template,
+            &locales,
+            &wording.context,
+            &wording.headers,
+            &tracking,
+        );
         Ok(mail.map_err(|error| match error {
             ComposeError::AddressNotAscii => (error.to_string(), Reason::NoAddress),
             error => (with_causes(&error), Reason::Template),

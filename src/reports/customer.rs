@@ -5,6 +5,7 @@ use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text}
 
 use super::Shown;
 use crate::db::Conn;
+use crate::db::schema::mail_events;
 use crate::primitives::{CustomerId, Timestamp};
 use crate::stores::Store;
 
@@ -324,6 +325,32 @@ pub struct Decision {
     pub facts: String,
     #[diesel(sql_type = Nullable<BigInt>)]
     pub message_id: Option<i64>,
+}
+
+/// A link of a mail that a person followed.
+#[derive(Debug, Clone, PartialEq, HasQuery)]
+#[diesel(table_name = mail_events)]
+pub struct Click {
+    pub message_id: i64,
+    pub rule_id: i64,
+    pub at: Timestamp,
+    pub target: Option<String>,
+}
+
+/// From `from` to before `until`, newest first.
+pub fn clicks(
+    conn: &mut Conn,
+    id: CustomerId,
+    from: Timestamp,
+    until: Timestamp,
+) -> QueryResult<Vec<Click>> {
+    Click::query()
+        .filter(mail_events::customer_id.eq(id).and(mail_events::kind.eq("click")))
+        .filter(mail_events::verdict.eq("human"))
+        .filter(mail_events::at.ge(from).and(mail_events::at.lt(until)))
+        .order(mail_events::at.desc())
+        .limit(100)
+        .load(conn)
 }
 
 /// The ledger below id `before`, newest first.

@@ -5,14 +5,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::db::Conn;
-use crate::db::schema::{facts, messages, orders, refunds, rules, segment_history, visits};
+use crate::db::schema::{
+    facts, mail_events, messages, orders, refunds, rules, segment_history, visits,
+};
 use crate::primitives::{Currency, CustomerId, MessageId, Money, Timestamp};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     pub at: Timestamp,
-    /// `visit`, `cart`, `checkout`, `order`, `refund`, `message`, `consent` or `segment`.
+    /// `visit`, `cart`, `checkout`, `order`, `refund`, `message`, `click`, `consent` or `segment`.
     pub kind: &'static str,
     /// Tells entries of one kind and instant apart.
     pub id: String,
@@ -69,6 +71,7 @@ pub fn page(
     entries.extend(orders_until(conn, customer, until, most)?);
     entries.extend(refunds_until(conn, customer, until, most)?);
     entries.extend(messages_until(conn, customer, until, most)?);
+    entries.extend(clicks_until(conn, customer, until, most)?);
     entries.extend(segments_until(conn, customer, until, most)?);
     entries.extend(facts_until(conn, customer, until)?);
     entries.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.at), entry.key()));
@@ -244,6 +247,34 @@ fn segments_until(
             kind: "segment",
             detail: json!({ "segment": segment }),
             id: segment,
+        })
+        .collect())
+}
+
+/// Clicks on links of mails, with whose they were: a person's or a machine's.
+fn clicks_until(
+    conn: &mut Conn,
+    customer: CustomerId,
+    until: Timestamp,
+    most: i64,
+) -> QueryResult<Vec<Entry>> {
+    use crate::clicks::store::Event;
+    let events: Vec<Event> = Event::query()
+        .filter(mail_events::customer_id.eq(customer).and(mail_events::at.le(until)))
+        .filter(mail_events::kind.eq("click"))
+        .order((mail_events::at.desc(), mail_events::id.desc()))
+        .limit(most)
+        .load(conn)?;
+    Ok(events
+        .into_iter()
+        .map(|event| Entry {
+            at: event.at,
+            kind: "click",
+            id: event.id.to_string(),
+            detail: json!({
+                "message_id": event.message_id, "target": event.target, "verdict": event.verdict,
+                "reason": event.reason,
+            }),
         })
         .collect())
 }

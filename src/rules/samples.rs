@@ -258,11 +258,11 @@ fn any_sending() -> impl Strategy<Value = Sending> {
         policies,
         1..=10_000u32,
         any_share(),
-        (option::of(1..1_000_000u32), option::of(any_delay())),
+        (option::of(1..1_000_000u32), option::of(any_delay()), any::<bool>(), any::<bool>()),
     )
         .prop_map(
             |(quiet_hours, cap, min_gap, (consent, in_doubt), per_second, holdout, more)| {
-                let (daily_budget, feed_max_age) = more;
+                let (daily_budget, feed_max_age, track_clicks, track_opens) = more;
                 Sending {
                     quiet_hours,
                     cap,
@@ -273,6 +273,8 @@ fn any_sending() -> impl Strategy<Value = Sending> {
                     holdout,
                     daily_budget,
                     feed_max_age,
+                    track_clicks,
+                    track_opens,
                 }
             },
         )

@@ -110,6 +110,10 @@ pub struct Sending {
     /// Mail that an order would make pointless waits while the newest order known is older than this.
     #[serde(with = "empty_is_none")]
     pub feed_max_age: Option<Delay>,
+    /// Links of mails lead through a signed address of ours, so that clicks are known.
+    pub track_clicks: bool,
+    /// Mails hold a picture whose loading is noted; it triggers nothing, and counts as no success.
+    pub track_opens: bool,
 }
 
 impl Default for Sending {
@@ -127,6 +131,8 @@ impl Default for Sending {
             holdout: 0.0,
             daily_budget: None,
             feed_max_age: None,
+            track_clicks: true,
+            track_opens: true,
         }
     }
 }

@@ -19,7 +19,9 @@ fn mail(composer: &Composer, template: &str, locale: &str) -> ReadyMail {
         store_key: "default".to_owned(),
     };
     let context = MailContext::samples(locale).remove(0);
-    composer.compose(template, &[locale], &context, &headers).expect("a message")
+    composer
+        .compose(template, &[locale], &context, &headers, &homing::mail::Tracking::default())
+        .expect("a message")
 }
 
 fn transport(url: &str) -> Transport {

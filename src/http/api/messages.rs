@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{Page, Place, cursor, limit, shown};
 use super::{App, Problem, read};
+use crate::clicks::{self, Agent, EventKind, Machine, Verdict};
 use crate::http::auth::ApiKey;
 use crate::mail::message_id_for;
 use crate::primitives::{CustomerId, MessageId, Timestamp};
@@ -111,15 +112,56 @@ pub async fn list(
 
 pub async fn show(key: ApiKey, app: Data<App>, id: Path<String>) -> Result<Json<Item>, Problem> {
     let raw = id.into_inner();
-    let unknown = || {
-        let detail = format!("there is no message `{}`", shown(&raw));
-        Problem::unknown("/problems/unknown-message", detail)
-    };
-    let id: MessageId = raw.parse().map_err(|_| unknown())?;
+    let id: MessageId = raw.parse().map_err(|_| unknown(&raw))?;
     let secret = app.secret.clone();
     let found = read(&app, &key, move |conn, store| {
         let row = messages::find(conn, store.id, id)?;
         Ok(row.map(|row| Item::of(row, store, &secret)))
     });
-    found.await?.map(Json).ok_or_else(unknown)
+    found.await?.map(Json).ok_or_else(|| unknown(&raw))
+}
+
+/// A click on a link of a message, or a load of its picture, and whose it was.
+#[derive(Serialize)]
+pub struct EventItem {
+    kind: EventKind,
+    at: Timestamp,
+    target: Option<String>,
+    agent: Agent,
+    verdict: Verdict,
+    reason: Option<Machine>,
+}
+
+/// Oldest first, all that are kept of one message.
+pub async fn events(
+    key: ApiKey,
+    app: Data<App>,
+    id: Path<String>,
+) -> Result<Json<Events>, Problem> {
+    let raw = id.into_inner();
+    let id: MessageId = raw.parse().map_err(|_| unknown(&raw))?;
+    let found = read(&app, &key, move |conn, store| {
+        let Some(row) = messages::find(conn, store.id, id)? else { return Ok(None) };
+        Ok(Some(clicks::store::of_message(conn, row.customer_id, id)?))
+    });
+    let item = |event: clicks::store::Event| EventItem {
+        kind: event.kind,
+        at: event.at,
+        target: event.target,
+        agent: event.agent,
+        verdict: event.verdict,
+        reason: event.reason,
+    };
+    let events = found.await?.ok_or_else(|| unknown(&raw))?;
+    Ok(Json(Events { items: events.into_iter().map(item).collect() }))
+}
+
+#[derive(Serialize)]
+pub struct Events {
+    items: Vec<EventItem>,
+}
+
+fn unknown(raw: &str) -> Problem {
+    let detail = format!("there is no message `{}`", shown(raw));
+    Problem::unknown("/problems/unknown-message", detail)
 }

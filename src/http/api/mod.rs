@@ -30,7 +30,7 @@ use problem::Problem;
 /// A path below `/api/v1`, the methods it names when another is used, and what answers them.
 type Route = (&'static str, &'static str, fn(Resource) -> Resource);
 
-const RESOURCES: [Route; 20] = [
+const RESOURCES: &[Route] = &[
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/segments/movements", GET, |at| at.get(segments::movements)),
@@ -50,6 +50,7 @@ const RESOURCES: [Route; 20] = [
     ("/rules/{key}/versions", GET, |at| at.get(rules::versions)),
     ("/messages", GET, |at| at.get(messages::list)),
     ("/messages/{id}", GET, |at| at.get(messages::show)),
+    ("/messages/{id}/events", GET, |at| at.get(messages::events)),
     ("/suppressions", GET_POST, |at| at.get(suppressions::list).post(suppressions::add)),
     ("/settings", GET, |at| at.get(settings::show)),
     ("/templates", GET, |at| at.get(templates::list)),
@@ -73,7 +74,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .error_handler(|_, request| Problem::no_such_path(request.path()).into()),
         )
         .app_data(web::Data::new(templates::Names::default()));
-    for (path, allow, answer) in RESOURCES {
+    for &(path, allow, answer) in RESOURCES {
         let refuse = move || async move { Err::<&str, _>(Problem::wrong_method(allow)) };
         api = api.service(answer(web::resource(path).default_service(web::to(refuse))));
     }

@@ -19,6 +19,7 @@ mod tests {
     use serde_json::Value;
 
     use super::TEXT;
+    use crate::clicks;
     use crate::customers::ConsentState;
     use crate::customers::suppression::SuppressionReason;
     use crate::http::api::RESOURCES;
@@ -68,6 +69,10 @@ mod tests {
         let states = "Customer/properties/consent/properties/state";
         assert_eq!(listed(states), all(ConsentState::ALL));
         assert_eq!(listed("MessageStatus"), all(&crate::reports::outbox::STATUSES));
+        let event = |member| listed(&format!("MailEvent/properties/{member}"));
+        assert_eq!(event("kind"), all(clicks::EventKind::ALL));
+        assert_eq!(event("agent"), all(clicks::Agent::ALL));
+        assert_eq!(event("verdict"), all(clicks::Verdict::ALL));
         assert_eq!(listed("Did"), all(crate::rules::condition::Did::ALL));
         assert_eq!(listed("Rule/properties/status"), all(RuleStatus::ALL));
         assert_eq!(listed("Rule/properties/class"), all(Class::ALL));

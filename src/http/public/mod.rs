@@ -2,4 +2,5 @@
 
 mod form;
 mod page;
+pub mod tracked;
 pub mod unsubscribe;

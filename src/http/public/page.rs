@@ -57,6 +57,19 @@ impl Language {
 }
 
 impl Page {
+    /// No such link, in the language that the browser asks for.
+    pub fn unknown(headers: &header::HeaderMap) -> Self {
+        let accepted = headers.get(header::ACCEPT_LANGUAGE);
+        let accepted = accepted.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self {
+            state: State::Unknown,
+            language: Language::of(accepted.split(',')).unwrap_or(Language::English),
+            store: String::new(),
+            address: None,
+            done: false,
+        }
+    }
+
     pub fn respond(&self) -> HttpResponse {
         let status = match self.state {
             State::Unknown => StatusCode::NOT_FOUND,

@@ -137,7 +137,7 @@ fn query_value(search: &str, name: &str) -> Option<String> {
 }
 
 /// An empty user agent is a script's. `CUBOT` makes telephones.
-fn is_bot(agent: &str) -> bool {
+pub fn is_bot(agent: &str) -> bool {
     let agent = agent.to_ascii_lowercase().replace("cubot", "");
     agent.trim().is_empty() || BOTS.iter().any(|bot| agent.contains(bot))
 }

@@ -17,6 +17,8 @@ pub use body::{
     write_key,
 };
 
+pub use circumstances::is_bot;
+
 use crate::journal::NewFact;
 use crate::keys::Trust;
 use crate::primitives::{Currency, InvalidMoney, Timestamp};

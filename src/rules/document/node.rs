@@ -267,6 +267,18 @@ impl<'n> Fields<'n> {
         number
     }
 
+    /// `true` or `false`, without quotes.
+    pub fn yes_or_no(&self, key: &str, problems: &mut Problems) -> Option<bool> {
+        let node = self.get(key)?;
+        match node.value {
+            Value::Flag(yes) => Some(yes),
+            _ => {
+                self.refuse(key, node, "`true` or `false`, without quotes", problems);
+                None
+            }
+        }
+    }
+
     pub fn list(&self, key: &str, problems: &mut Problems) -> Option<&'n [Node]> {
         let node = self.get(key)?;
         if let Value::List(items) = &node.value {

@@ -104,6 +104,8 @@ pub fn sending(sending: &Sending) -> Vec<Line> {
             sending.daily_budget.map_or_else(String::new, |n| n.to_string()),
         ),
         line_unless(sending.feed_max_age.is_none(), "feed_max_age", or_none(sending.feed_max_age)),
+        line("track_clicks", sending.track_clicks.to_string()),
+        line("track_opens", sending.track_opens.to_string()),
     ]
 }
 

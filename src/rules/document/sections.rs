@@ -65,6 +65,8 @@ pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
         "holdout",
         "daily_budget",
         "feed_max_age",
+        "track_clicks",
+        "track_opens",
     ];
     let later = ["return_path_domain", "dkim"];
     let fields = Fields::open(node, "[sending]", &allowed, &later, problems)?;
@@ -82,6 +84,8 @@ pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
             .get("daily_budget")
             .and_then(|_| fields.whole("daily_budget", 1, 100_000_000, problems)),
         feed_max_age: fields.parsed_or_none("feed_max_age", problems).unwrap_or(usual.feed_max_age),
+        track_clicks: fields.yes_or_no("track_clicks", problems).unwrap_or(usual.track_clicks),
+        track_opens: fields.yes_or_no("track_opens", problems).unwrap_or(usual.track_opens),
     })
 }
 

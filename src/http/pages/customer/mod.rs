@@ -101,6 +101,8 @@ struct Loaded {
     lines: Vec<Line>,
     visits: Vec<Visit>,
     told: Vec<Told>,
+    /// Those of a person.
+    clicks: Vec<report::Click>,
     decisions: Vec<Decision>,
     messages: Vec<Message>,
     planned: Vec<Message>,
@@ -159,6 +161,11 @@ pub async fn page(
             } else {
                 Vec::new()
             };
+            let clicks = if timeline {
+                report::clicks(conn, id, oldest, now_or("timeline"))?
+            } else {
+                Vec::new()
+            };
             let rhythm = report::orders(conn, id, Timestamp(i64::MAX), RHYTHM_ORDERS)?;
             let messages = messages::of_customer(
                 conn,
@@ -184,6 +191,7 @@ pub async fn page(
                 orders,
                 visits,
                 told,
+                clicks,
                 decisions: report::decisions(
                     conn,
                     id,

@@ -108,6 +108,16 @@ pub fn moments(format: &Format, loaded: &Loaded) -> Vec<Moment> {
             },
         );
     }
+    for click in &loaded.clicks {
+        let moment = Moment {
+            href: format!("/outbox/{}", click.message_id),
+            link: name_of(&loaded.rules, click.rule_id),
+            text: format.text("timeline.click", &[]),
+            note: click.target.clone().unwrap_or_default(),
+            ..Moment::default()
+        };
+        add(click.at, "mail", moment);
+    }
     for pair in loaded.stays.windows(2) {
         let name = |stay: &SegmentStay| words::known(format, "segment", &stay.segment);
         let text =

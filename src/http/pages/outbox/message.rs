@@ -6,6 +6,8 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::settle::{Question, question};
+use crate::clicks;
+use crate::clicks::store::Event;
 use crate::db::DbError;
 use crate::http::pages::caught::{self, Caught};
 use crate::http::pages::customer::{LedgerRow, ledger_row};
@@ -37,9 +39,21 @@ pub struct MessagePage {
     pub mail: String,
     pub mail_text: String,
     pub history: Vec<LedgerRow>,
+    /// Clicks on its links and loads of its picture, oldest first.
+    pub events: Vec<EventRow>,
     pub in_doubt: bool,
     /// The question before sending again or closing; nothing unless asked for.
     pub question: Option<Question>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct EventRow {
+    pub when: String,
+    pub exact: String,
+    pub what: String,
+    pub target: String,
+    pub who: Mark,
+    pub why: String,
 }
 
 #[derive(Deserialize)]
@@ -54,13 +68,14 @@ pub async fn message(
 ) -> Result<HttpResponse, PageError> {
     let id: MessageId = path.parse().map_err(|_| PageError::NotFound)?;
     let store = desk.store.clone();
-    let (message, history, names) = desk
+    let (message, history, events, names) = desk
         .read(move |conn| {
             let Some(message) = messages::find(conn, store.id, id)? else {
                 return Ok::<_, DbError>(None);
             };
             let history = report::history(conn, message.customer_id, id)?;
-            Ok(Some((message, history, rules::names(conn, &store)?)))
+            let events = clicks::store::of_message(conn, message.customer_id, id)?;
+            Ok(Some((message, history, events, rules::names(conn, &store)?)))
         })
         .await?
         .ok_or(PageError::NotFound)?;
@@ -90,6 +105,7 @@ pub async fn message(
         mail: caught.as_ref().map_or(String::new(), |_| format!("/outbox/{id}/mail")),
         mail_text: caught.map_or(String::new(), |caught| caught.text),
         history: history.iter().map(|decision| ledger_row(format, decision, &names)).collect(),
+        events: events.iter().map(|event| event_row(format, event)).collect(),
         in_doubt,
         question: query.ask.as_deref().filter(|_| in_doubt).and_then(|ask| question(format, ask)),
     };
@@ -121,6 +137,20 @@ pub async fn mail(desk: Desk, path: web::Path<String>) -> Result<HttpResponse, P
         ))
         .insert_header(("X-Frame-Options", "SAMEORIGIN"))
         .body(caught.html))
+}
+
+fn event_row(format: &Format, event: &Event) -> EventRow {
+    let class = if event.reason.is_none() { "done" } else { "" };
+    EventRow {
+        when: format.when(event.at),
+        exact: format.exact(event.at),
+        what: words::known(format, "mail_event", event.kind.as_str()),
+        target: event.target.clone().unwrap_or_default(),
+        who: Mark { class, text: words::known(format, "verdict", event.verdict.as_str()) },
+        why: event
+            .reason
+            .map_or(String::new(), |reason| words::known(format, "machine", reason.as_str())),
+    }
 }
 
 /// What the status means for this message, in a sentence.
@@ -194,6 +224,7 @@ impl Screen for MessagePage {
             mail: "/outbox/1/mail".into(),
             mail_text: "Hello".into(),
             history: vec![LedgerRow { facts: vec![Pair::default()], ..LedgerRow::default() }],
+            events: vec![EventRow { target: "https://shop.example".into(), ..EventRow::default() }],
             subject: "Hello".into(),
             in_doubt: true,
             question: Some(Question { act: "resend", ..Question::default() }),
