@@ -27,6 +27,7 @@ pub mod clicks; //     clicks and opens of mails: a person's or a machine's
 pub mod planner; //    due candidates in, decisions out
 pub mod backtest; //   what a rule would have done, under a virtual clock
 pub mod schedule; //   ticks that wake the runs
+pub mod experiments; // what a rule caused, by those whom chance left out of it
 pub mod reports; //    read-only queries for pages and the API
 pub mod http; //       the API, the console, and the pages for recipients
 pub mod demo; //       a sample store that seems alive

@@ -5,8 +5,10 @@
 pub mod alarms;
 pub mod at_risk;
 pub mod calibration;
+pub mod credit;
 pub mod customer;
 pub mod customers;
+pub mod effects;
 pub mod messages;
 pub mod movements;
 pub mod outbox;

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Integer, Text};
 use jiff::civil::Date;
 
 use super::capped_count;
+use super::credit;
 use crate::db::Conn;
 use crate::db::schema::scoring_runs;
 use crate::primitives::{Delay, Timestamp, Zone};
@@ -294,27 +295,15 @@ struct SentRow {
     sent: i64,
 }
 
-#[derive(QueryableByName)]
-struct CreditRow {
-    #[diesel(sql_type = BigInt)]
-    rule_id: i64,
-    #[diesel(sql_type = BigInt)]
-    orders: i64,
-    #[diesel(sql_type = BigInt)]
-    credited: i64,
-}
-
 /// By rule id, for messages sent since `since`.
 ///
-/// An order is credited to the last message of any rule before it, at most `within` earlier: credit is shared out,
-/// never counted twice, and says nothing about cause.
+/// Orders since then are credited as `credit` says.
 pub fn went_out(
     conn: &mut Conn,
     store: &Store,
     since: Timestamp,
-    within: Delay,
 ) -> QueryResult<HashMap<i64, WentOut>> {
-    let (id, since, within) = (store.id.0, since.0, within.micros());
+    let (id, since) = (store.id.0, since.0);
     // A message is sent soon after its scheduled time: the index on that bounds the rows, sent_at decides.
     let recent = since - Delay::days(1).micros();
     let sent: Vec<SentRow> = diesel::sql_query(format!(
@@ -322,23 +311,18 @@ pub fn went_out(
          AND status = 'sent' AND scheduled_at >= {recent} AND sent_at >= {since} GROUP BY rule_id",
     ))
     .load(conn)?;
-    let credits: Vec<CreditRow> = diesel::sql_query(format!(
-        "SELECT m.rule_id AS rule_id, COUNT(*) AS orders, \
-         CAST(COALESCE(SUM(CASE WHEN o.currency = $1 THEN o.total - o.refunded ELSE 0 END), 0) AS BIGINT) AS credited \
-         FROM orders o JOIN messages m ON m.customer_id = o.customer_id AND m.id = ( \
-           SELECT l.id FROM messages l WHERE l.customer_id = o.customer_id AND l.status = 'sent' \
-           AND l.sent_at <= o.placed_at AND l.sent_at >= o.placed_at - {within} ORDER BY l.sent_at DESC, l.id DESC LIMIT 1) \
-         WHERE o.store_id = {id} AND o.placed_at >= {since} AND o.counts AND m.sent_at >= {since} GROUP BY m.rule_id",
-    ))
-    .bind::<Text, _>(store.currency.as_str())
-    .load(conn)?;
+    let credits = credit::by_rule(
+        conn,
+        store,
+        credit::Span { from: Timestamp(since), until: Timestamp::MAX },
+    )?;
     let mut rules: HashMap<i64, WentOut> = HashMap::new();
     for row in sent {
         rules.entry(row.rule_id).or_default().sent = row.sent;
     }
     for row in credits {
-        let rule = rules.entry(row.rule_id).or_default();
-        (rule.orders, rule.credited) = (row.orders, row.credited);
+        let rule = rules.entry(row.rule_id.0).or_default();
+        (rule.orders, rule.credited) = (row.orders, row.revenue);
     }
     Ok(rules)
 }

@@ -546,6 +546,50 @@ template = "win-back"
         let all = api.get("/api/v1/rules", &key).await.json;
         assert_eq!(all["items"], Value::Array(vec![rule.json.clone()]));
 
+        // What it earned, with somebody held out; the shape is held against the description.
+        fill(&test, &journal).await;
+        let draw = |conn: &mut homing::db::Conn| -> Result<(), DbError> {
+            use diesel::prelude::*;
+            use homing::db::schema::{assignments, customers};
+            let all: Vec<i64> = customers::table.select(customers::id).load(conn)?;
+            for (n, id) in all.into_iter().enumerate() {
+                diesel::insert_into(assignments::table)
+                    .values((
+                        assignments::customer_id.eq(id),
+                        assignments::experiment.eq("back-again"),
+                        assignments::arm.eq(if n % 2 == 0 { "treatment" } else { "holdout" }),
+                        assignments::assigned_at.eq(now.0 - 80 * DAY),
+                    ))
+                    .execute(conn)?;
+            }
+            Ok(())
+        };
+        test.db.write_here(draw).unwrap();
+        let report = api.get("/api/v1/reports/rules", &key).await;
+        assert_eq!(report.status, 200);
+        let experiment = &report.json["rules"][0]["experiment"];
+        assert_eq!(experiment["treatment"]["customers"], 5);
+        assert_eq!(experiment["caused_revenue"]["answer"], "unknown");
+        assert_eq!(experiment["caused_revenue"]["amount"], Value::Null);
+        let mut behind = Vec::new();
+        for figure in ["credited", "treatment", "holdout"] {
+            let path = format!("/api/v1/reports/rules/back-again/orders?figure={figure}");
+            let orders = api.get(&path, &key).await;
+            assert_eq!(orders.status, 200, "{figure}");
+            behind.push(orders.json["items"].as_array().map_or(0, Vec::len));
+        }
+        assert_eq!((behind[0], behind[1] + behind[2]), (0, 3), "80 to 66 days ago");
+        for (path, said) in [
+            ("?from=2026-05-02&to=2026-05-01", "not after `from`"),
+            ("?from=May", "`May` is no date"),
+            ("/back-again/orders?figure=all", "`all` is not one of: credited, treatment, holdout"),
+        ] {
+            let wrong = api.get(&format!("/api/v1/reports/rules{path}"), &key).await;
+            assert_eq!(wrong.status, 400);
+            assert!(wrong.json["detail"].as_str().unwrap().contains(said), "{}", wrong.json);
+        }
+        assert_eq!(api.get("/api/v1/reports/rules/none/orders", &key).await.status, 404);
+
         // What it would have done; and what another, that nobody saved, would have.
         let manage = make_key(&test, Scope::Manage);
         let path = "/api/v1/rules/back-again/backtest";

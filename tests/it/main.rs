@@ -12,6 +12,7 @@ mod journal;
 mod mail;
 mod rules;
 mod doctor;
+mod effects;
 mod evaluate;
 mod import;
 mod main_job;

@@ -7,6 +7,7 @@ mod at_risk;
 mod audience;
 mod backtest;
 mod customers;
+mod effects;
 mod messages;
 pub mod openapi;
 mod page;
@@ -34,6 +35,8 @@ const RESOURCES: &[Route] = &[
     ("/at-risk", GET, |at| at.get(at_risk::list)),
     ("/segments", GET, |at| at.get(segments::show)),
     ("/segments/movements", GET, |at| at.get(segments::movements)),
+    ("/reports/rules", GET, |at| at.get(effects::report)),
+    ("/reports/rules/{key}/orders", GET, |at| at.get(effects::orders)),
     ("/reports/calibration", GET, |at| at.get(reports::calibration)),
     ("/products/rhythm", GET, |at| at.get(products::rhythm)),
     ("/customers", GET, |at| at.get(customers::list)),

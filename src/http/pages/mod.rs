@@ -28,6 +28,7 @@ mod today;
 mod words;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use actix_session::SessionMiddleware;
 use actix_session::config::CookieContentSecurity;
@@ -42,6 +43,8 @@ use crate::config::Config;
 use crate::db::{Conn, Db};
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::reports;
+use crate::reports::credit::Span;
+use crate::reports::effects::Effect;
 use crate::reports::movements::Movements;
 use crate::reports::outbox::Reconciliation;
 use crate::reports::rules::Outcome;
@@ -75,6 +78,7 @@ struct Sums {
     reconciliation: memo::Memo<StoreId, Reconciliation>,
     spans: memo::Memo<(StoreId, i64), today::Compared>,
     outcomes: memo::Memo<(StoreId, Delay), Vec<Outcome>>,
+    effects: memo::Memo<StoreId, Arc<Vec<Effect>>>,
     movements: memo::Memo<(StoreId, i64), Movements>,
 }
 
@@ -93,8 +97,23 @@ impl Sums {
     ) -> QueryResult<HashMap<i64, WentOut>> {
         let (key, store) = ((store.id, span), store.clone());
         let since = now.minus(span);
-        let find = move |conn: &mut Conn| reports::today::went_out(conn, &store, since, WEEK);
+        let find = move |conn: &mut Conn| reports::today::went_out(conn, &store, since);
         self.went_out.get(key, db, conn, find)
+    }
+
+    /// What the store's rules earned in the last 90 days.
+    fn effects(
+        &self,
+        db: &Db,
+        conn: &mut Conn,
+        store: &Store,
+        now: Timestamp,
+    ) -> QueryResult<Arc<Vec<Effect>>> {
+        let (key, store) = (store.id, store.clone());
+        let span = Span { from: now.minus(rules::EFFECT_SPAN), until: now };
+        let find =
+            move |conn: &mut Conn| reports::effects::of_all(conn, &store, span, now).map(Arc::new);
+        self.effects.get(key, db, conn, find)
     }
 
     /// What the store's rules decided in the `span` before `now`.

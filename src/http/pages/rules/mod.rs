@@ -1,11 +1,13 @@
 //! `/rules` and `/rules/{key}`: what each rule does, did, and whether it is on.
 
 mod backtest;
+mod effect;
 mod guards;
 mod list;
 mod rule;
 mod switch;
 
+pub use effect::SPAN as EFFECT_SPAN;
 pub use list::{RulesPage, list};
 pub use rule::{RulePage, page};
 pub use switch::set_status;

@@ -4,6 +4,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::backtest::{Panel, panel};
+use super::effect::{EffectPanel, FigureLink, MetricRow, OrderRow, effect_panel};
 use super::guards::{Guard, guards};
 use super::switch::{Question, next_status, question};
 use super::{LATELY, count_of, would_have_sent};
@@ -55,6 +56,8 @@ pub struct RulePage {
     pub planned: String,
     pub planned_href: String,
     pub backtest: Panel,
+    /// What it earned.
+    pub effect: EffectPanel,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -122,6 +125,8 @@ pub struct Query {
     ask: Option<String>,
     /// Present: count the audience. It takes a look at every customer, so that nobody counts by looking at a rule.
     count: Option<String>,
+    /// Whose orders to show.
+    figure: Option<String>,
     /// `ask=backtest`: the window.
     from: Option<String>,
     to: Option<String>,
@@ -182,7 +187,8 @@ pub async fn page(
     let (from, to) = (query.from.as_deref(), query.to.as_deref());
     let asked = query.ask.as_deref() == Some("backtest");
     let backtest = panel(&desk, &loaded.rule.key, asked, from, to).await?;
-    let page = RulePage { backtest, ..build(&desk, &loaded, query.ask.as_deref()) };
+    let effect = effect_panel(&desk, &loaded.rule.key, query.figure.as_deref()).await?;
+    let page = RulePage { backtest, effect, ..build(&desk, &loaded, query.ask.as_deref()) };
     desk.page(Room::Rules, &page)
 }
 
@@ -254,6 +260,7 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         ),
         planned_href: format!("/outbox?status=scheduled&rule={}", rule.key),
         backtest: Panel::default(),
+        effect: EffectPanel::default(),
     }
 }
 
@@ -439,6 +446,15 @@ impl Screen for RulePage {
                 StepRow { subject: text("Still?"), coupon: text("TEA10"), ..StepRow::default() },
                 StepRow::default(),
             ],
+            effect: EffectPanel {
+                caused: text("unknown"),
+                rows: vec![MetricRow { interval: text("0 to 1"), ..MetricRow::default() }],
+                notes: vec![text("note")],
+                links: vec![FigureLink::default()],
+                orders_head: text("Orders"),
+                orders: vec![OrderRow { why: text("a click"), ..OrderRow::default() }],
+                ..EffectPanel::default()
+            },
             guards: vec![Guard::default()],
             figures: vec![Figure::default()],
             outcomes: vec![OutcomeRow::default()],
