@@ -85,6 +85,9 @@ pub struct Sample {
     pub reason: Option<Reason>,
 }
 
+/// An outcome and its reason, by name.
+type Kind = (&'static str, Option<&'static str>);
+
 /// Counts of some customers, that can be added to those of others.
 #[derive(Debug, Clone, Default)]
 pub struct Sum {
@@ -98,9 +101,9 @@ pub struct Sum {
     bought_after_mail: u64,
     /// By days since 1970 in the store's zone: entered, sends, deferred.
     days: BTreeMap<i32, [u64; 3]>,
-    outcomes: BTreeMap<(&'static str, Option<&'static str>), (Outcome, Option<Reason>, u64)>,
+    outcomes: BTreeMap<Kind, (Outcome, Option<Reason>, u64)>,
     sends_of_step: BTreeMap<i32, u64>,
-    samples: BTreeMap<(&'static str, Option<&'static str>), Vec<(u64, Sample)>>,
+    samples: BTreeMap<Kind, Vec<(u64, Sample)>>,
 }
 
 impl Sum {
@@ -122,12 +125,10 @@ impl Sum {
                     *sum.sends_of_step.entry(event.step.unwrap_or(1)).or_default() += 1;
                     first_mail.entry(event.enrolment).or_insert(event.at);
                 }
-                Outcome::Deferred => {
-                    // An enrolment that waits holds its first message up.
-                    if held.insert((event.enrolment, event.step.unwrap_or(1))) {
-                        sum.deferred += 1;
-                        sum.days.entry(day).or_default()[2] += 1;
-                    }
+                // An enrolment that waits holds its first message up; a message is deferred once.
+                Outcome::Deferred if held.insert((event.enrolment, event.step.unwrap_or(1))) => {
+                    sum.deferred += 1;
+                    sum.days.entry(day).or_default()[2] += 1;
                 }
                 Outcome::HeldOut => sum.held_out += 1,
                 Outcome::Suppressed if event.step.is_some() || event.meant => {

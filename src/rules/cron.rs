@@ -21,7 +21,8 @@ const LONGEST_FOLD: Delay = Delay::hours(3);
 #[derive(Clone)]
 pub struct Cron {
     text: String,
-    pattern: croner::Cron,
+    /// Large, and beside it the other triggers are small.
+    pattern: Box<croner::Cron>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +51,7 @@ impl FromStr for Cron {
                     .to_owned(),
             )
         })?;
-        let cron = Self { text, pattern };
+        let cron = Self { text, pattern: Box::new(pattern) };
         // The 31st of February parses, and never comes. Eight years hold every 29th of February.
         if cron.next_after(Timestamp(1_767_225_600_000_000), &Zone::utc()).is_none() {
             return Err(wrong("no such day ever comes".to_owned()));

@@ -55,18 +55,14 @@ text_enum! {
 
 text_enum! {
     /// What a yes leads to.
+    #[derive(Default)]
     pub enum Exit {
+        #[default]
         Send = "send",
         /// Nothing is sent; the next step has its turn.
         Skip = "skip",
         /// Nothing more is sent.
         End = "end",
-    }
-}
-
-impl Default for Exit {
-    fn default() -> Self {
-        Self::Send
     }
 }
 

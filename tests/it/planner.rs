@@ -406,14 +406,14 @@ on_both_backends! {
         let said = |who: &str, p, value| Estimate { who: who.to_owned(), p, value, at_risk_since: None };
         let scored = |n, all: &[Estimate]| scored(&shop, n, day(n), all);
 
-        scored(0, &[said("ann", 0.8, 200_00), said("bob", 0.3, 200_00), said("cay", 0.3, 50_00)]);
+        scored(0, &[said("ann", 0.8, 20_000), said("bob", 0.3, 20_000), said("cay", 0.3, 5_000)]);
         assert_eq!(shop.plan(day(0)).enrolled, 0, "whom the first scoring finds there did not get there today");
-        scored(10, &[said("ann", 0.35, 200_00)]);
+        scored(10, &[said("ann", 0.35, 20_000)]);
         assert_eq!(shop.plan(day(10)).enrolled, 1);
         assert_eq!(shop.plan(day(10)), Default::default());
-        scored(11, &[said("ann", 0.45, 200_00)]);
+        scored(11, &[said("ann", 0.45, 20_000)]);
         shop.plan(day(11));
-        scored(12, &[said("ann", 0.38, 200_00), said("cay", 0.3, 100_01)]);
+        scored(12, &[said("ann", 0.38, 20_000), said("cay", 0.3, 10_001)]);
         assert_eq!(shop.plan(day(12)).enrolled, 1, "a value rose; a chance that trembles is no news");
         assert_eq!(shop.ledger("ann"), ["risk enrolled"]);
         assert_eq!(shop.ledger("cay"), ["risk enrolled"]);
@@ -421,15 +421,15 @@ on_both_backends! {
         shop.tell(vec![orders("ann", day(13), "back")]);
         scored(13, &[said("ann", 0.99, 0)]);
         shop.plan(day(13));
-        scored(20, &[said("ann", 0.2, 200_00)]);
+        scored(20, &[said("ann", 0.2, 20_000)]);
         shop.plan(day(20));
         assert_eq!(shop.ledger("ann"), ["risk enrolled", "risk stopped/bought", "risk enrolled"]);
         assert_eq!(shop.ledger("bob"), [""; 0]);
 
         // Fifteen days on the safe side end a stay, without an order too.
-        scored(30, &[said("bob", 0.5, 200_00)]);
+        scored(30, &[said("bob", 0.5, 20_000)]);
         shop.plan(day(30));
-        scored(45, &[said("bob", 0.3, 200_00)]);
+        scored(45, &[said("bob", 0.3, 20_000)]);
         shop.plan(day(45));
         assert_eq!(shop.ledger("bob"), ["risk enrolled"]);
         let told = test.db.read_here(|conn| homing::ledger::store::of_customer(conn, shop.customer("bob"), None, 9)
