@@ -1,11 +1,14 @@
 //! Finding customers, and the list of them.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
 
 use super::{capped_count, id_list};
 use crate::db::Conn;
-use crate::primitives::{CustomerId, Timestamp};
+use crate::db::schema::customers;
+use crate::primitives::{CustomerId, StoreId, Timestamp};
 use crate::scoring;
 use crate::stores::Store;
 
@@ -39,6 +42,22 @@ pub struct Row {
     /// Where the next page begins; see [`Cursor`].
     #[diesel(sql_type = BigInt)]
     pub cursor: i64,
+}
+
+/// What someone is called: name, address, the shop's id.
+pub type Called = (Option<String>, Option<String>, Option<String>);
+
+/// What `ids` are called.
+pub fn called(
+    conn: &mut Conn,
+    store: StoreId,
+    ids: &[CustomerId],
+) -> QueryResult<HashMap<CustomerId, Called>> {
+    let found: Vec<(CustomerId, Called)> = customers::table
+        .filter(customers::store_id.eq(store).and(customers::id.eq_any(ids)))
+        .select((customers::id, (customers::name, customers::email, customers::external_id)))
+        .load(conn)?;
+    Ok(found.into_iter().collect())
 }
 
 /// The last row of the page before: its id, or when it entered the segment asked for.

@@ -1,5 +1,7 @@
 //! The backtest on a rule's page: two dates in, what the rule would have done out.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::rule::{Figure, OutcomeRow};
@@ -11,6 +13,8 @@ use crate::http::pages::desk::Desk;
 use crate::http::pages::error::PageError;
 use crate::http::pages::format::Format;
 use crate::http::pages::words::{self, Mark};
+use crate::primitives::CustomerId;
+use crate::reports::customers::{self, Called};
 use crate::rules;
 
 /// Height of the bars above their axis.
@@ -100,7 +104,12 @@ pub async fn panel(
         .await?
         .ok_or(PageError::NotFound)?;
     match backtests::run(&desk.app, contest, window).await {
-        Ok(report) => panel.shown = Some(shown(&desk.format, &report)),
+        Ok(report) => {
+            let store = desk.store.id;
+            let ids: Vec<CustomerId> = report.sample.iter().map(|one| one.customer_id).collect();
+            let called = desk.read(move |conn| Ok(customers::called(conn, store, &ids)?)).await?;
+            panel.shown = Some(shown(&desk.format, &report, &called));
+        }
         Err(BacktestError::Db(error)) => return Err(error.into()),
         Err(BacktestError::Cancelled) => {}
     }
@@ -117,7 +126,7 @@ fn said(format: &Format, error: &WindowError) -> String {
     }
 }
 
-fn shown(format: &Format, report: &Report) -> Shown {
+fn shown(format: &Format, report: &Report, called: &HashMap<CustomerId, Called>) -> Shown {
     let figure = |key: &str, n: u64| Figure {
         name: format.text(&format!("backtest.{key}"), &[]),
         definition: format.text(&format!("backtest.{key}_is"), &[]),
@@ -177,12 +186,16 @@ fn shown(format: &Format, report: &Report) -> Shown {
         sample: report
             .sample
             .iter()
-            .map(|one| SampleRow {
-                who: words::who(format, None, None, None, one.customer_id.0),
-                href: format!("/customers/{}", one.customer_id),
-                when: format.when(one.at),
-                mark: words::outcome(format, one.outcome.as_str()),
-                why: why(format, one.outcome.as_str(), one.reason.map(|r| r.as_str())),
+            .map(|one| {
+                let (name, email, id) = called.get(&one.customer_id).cloned().unwrap_or_default();
+                let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
+                SampleRow {
+                    who: words::who(format, name, email, id, one.customer_id.0),
+                    href: format!("/customers/{}", one.customer_id),
+                    when: format.when(one.at),
+                    mark: words::outcome(format, one.outcome.as_str()),
+                    why: why(format, one.outcome.as_str(), one.reason.map(|r| r.as_str())),
+                }
             })
             .collect(),
         coupons: report
