@@ -13,10 +13,10 @@ use crate::journal::fold::{Fact, Folded, Frame, fold_all};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::closed_by_order;
 use crate::planner::campaign::{firing, is_reachable};
-use crate::planner::decide::{Action, Entry, Pass, is_meant_for, plan};
+use crate::planner::decide::{Action, Entry, Pass, enrolled_at, is_meant_for, plan};
 use crate::planner::episode::{Episode, Silence};
 use crate::planner::stays::GRACE;
-use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, RuleId, StoreId, Timestamp};
+use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, RuleId, Timestamp};
 use crate::rules::condition::Needs;
 use crate::rules::{StoredRule, TriggerKind};
 use crate::scoring::assess::Person;
@@ -485,34 +485,15 @@ impl<'w> Life<'w> {
         retry_at: Option<Timestamp>,
         now: Timestamp,
     ) -> EnrolmentId {
-        let entered = matches!(status, EnrolmentStatus::Active | EnrolmentStatus::HeldOut);
-        let enrolled_at = entered.then_some(now);
         if let Some(row) = entry.waiting.and_then(|id| self.row(id)) {
             (row.status, row.reason) = (status, reason);
-            (row.enrolled_at, row.retry_at) = (enrolled_at, retry_at);
+            (row.enrolled_at, row.retry_at) = (enrolled_at(status, now), retry_at);
             return row.id;
         }
         self.ids += 1;
         let (id, rule) = (EnrolmentId(self.ids), &self.world.rules[entry.rule]);
-        self.enrolments.push(Enrolment {
-            customer_id: self.customer,
-            id,
-            store_id: StoreId(self.world.store.id.0),
-            rule_id: rule.id,
-            rule_version: rule.version,
-            episode: entry.episode,
-            episode_until: entry.episode_until,
-            order_id: entry.order_id.clone(),
-            due_at: entry.due_at,
-            useful_until: entry.useful_until,
-            status,
-            reason,
-            stops_after: entry.stops_after,
-            created_at: now,
-            enrolled_at,
-            retry_at,
-            shadow: false,
-        });
+        let row = entry.row(rule, self.customer, id, status, now);
+        self.enrolments.push(Enrolment { reason, retry_at, ..row });
         id
     }
 

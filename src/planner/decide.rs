@@ -48,6 +48,43 @@ pub struct Entry {
     pub identity: String,
 }
 
+impl Entry {
+    /// The row of a new enrolment in `rule`, without a reason and waiting for nothing.
+    pub fn row(
+        &self,
+        rule: &StoredRule,
+        customer: CustomerId,
+        id: EnrolmentId,
+        status: EnrolmentStatus,
+        now: Timestamp,
+    ) -> Enrolment {
+        Enrolment {
+            customer_id: customer,
+            id,
+            store_id: rule.store,
+            rule_id: rule.id,
+            rule_version: rule.version,
+            episode: self.episode,
+            episode_until: self.episode_until,
+            order_id: self.order_id.clone(),
+            due_at: self.due_at,
+            useful_until: self.useful_until,
+            status,
+            reason: None,
+            stops_after: self.stops_after,
+            created_at: now,
+            enrolled_at: enrolled_at(status, now),
+            retry_at: None,
+            shadow: is_in_shadow(rule),
+        }
+    }
+}
+
+/// When an enrolment that gets `status` now entered its rule, if it did: the held out are analysed as entered.
+pub fn enrolled_at(status: EnrolmentStatus, now: Timestamp) -> Option<Timestamp> {
+    matches!(status, EnrolmentStatus::Active | EnrolmentStatus::HeldOut).then_some(now)
+}
+
 /// One thing to be done about one customer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -527,33 +564,16 @@ fn outrank(
     }
 }
 
-/// An entry as the row that it will be; its id is not made yet.
+/// An entry as the row that it will be; who and its id are not told yet.
 fn as_row(
     pass: &Hearing,
     entry: &Entry,
     status: EnrolmentStatus,
     retry_at: Option<Timestamp>,
 ) -> Enrolment {
-    let rule = &pass.rules[entry.rule];
-    Enrolment {
-        customer_id: CustomerId(0),
-        id: EnrolmentId(0),
-        store_id: rule.store,
-        rule_id: rule.id,
-        rule_version: rule.version,
-        episode: entry.episode,
-        episode_until: entry.episode_until,
-        order_id: entry.order_id.clone(),
-        due_at: entry.due_at,
-        useful_until: entry.useful_until,
-        status,
-        reason: None,
-        stops_after: entry.stops_after,
-        created_at: pass.now,
-        enrolled_at: (status == EnrolmentStatus::Active).then_some(pass.now),
-        retry_at,
-        shadow: is_in_shadow(rule),
-    }
+    let (nobody, no_id) = (CustomerId(0), EnrolmentId(0));
+    let row = entry.row(&pass.rules[entry.rule], nobody, no_id, status, pass.now);
+    Enrolment { retry_at, ..row }
 }
 
 /// Whether a higher rung has, or will have, the same episode.

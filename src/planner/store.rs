@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable};
 
-use super::decide::{Action, Entry, Pass};
+use super::decide::{Action, Entry, Pass, enrolled_at};
 use super::episode::window;
 use super::steps::{self, PlannedStep};
 use crate::db::Conn;
@@ -397,35 +397,16 @@ impl<'w> Writing<'w> {
         reason: Option<Reason>,
         retry_at: Option<Timestamp>,
     ) -> QueryResult<Option<EnrolmentId>> {
-        let entered = matches!(status, EnrolmentStatus::Active | EnrolmentStatus::HeldOut);
-        let enrolled_at = entered.then_some(self.at.now);
         if let Some(id) = entry.waiting {
+            let enrolled_at = enrolled_at(status, self.at.now);
             let change = ledger::store::Change { status, reason, enrolled_at, retry_at };
             let from = EnrolmentStatus::Waiting;
             let is_ours = ledger::store::change(conn, customer, id, from, &change)?;
             return Ok(is_ours.then_some(id));
         }
-        let rule = &self.pass.rules[entry.rule];
         let id = EnrolmentId(self.at.new_id());
-        self.enrolments.push(Enrolment {
-            customer_id: customer,
-            id,
-            store_id: rule.store,
-            rule_id: rule.id,
-            rule_version: rule.version,
-            episode: entry.episode,
-            episode_until: entry.episode_until,
-            order_id: entry.order_id.clone(),
-            due_at: entry.due_at,
-            useful_until: entry.useful_until,
-            status,
-            reason,
-            stops_after: entry.stops_after,
-            created_at: self.at.now,
-            enrolled_at,
-            retry_at,
-            shadow: rule.status == RuleStatus::Shadow,
-        });
+        let row = entry.row(&self.pass.rules[entry.rule], customer, id, status, self.at.now);
+        self.enrolments.push(Enrolment { reason, retry_at, ..row });
         Ok(Some(id))
     }
 
