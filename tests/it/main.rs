@@ -14,6 +14,7 @@ mod rules;
 mod doctor;
 mod effects;
 mod evaluate;
+mod faults;
 mod import;
 mod main_job;
 mod schema;

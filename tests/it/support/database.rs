@@ -1,7 +1,7 @@
 //! A fresh, migrated database per test: a copy of one that was migrated once per test process.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -24,6 +24,8 @@ pub struct TestDb {
     /// Empty, for mails, imports and what else the test writes.
     pub folder: TempDir,
     _dropped_last: Option<PostgresDatabase>,
+    /// Of a test that has a PostgreSQL server for itself.
+    own: Option<Mutex<OwnServer>>,
 }
 
 pub const SECRET: &str = "a secret for tests only";
@@ -54,7 +56,7 @@ impl TestDb {
     fn open(url: String, folder: TempDir, database: Option<PostgresDatabase>) -> Self {
         let db = Db::open(url.parse().expect("a database address")).expect("the test's database");
         let now = "2026-06-01T04:00:00Z".parse().expect("an instant");
-        Self { db, url, now, folder, _dropped_last: database }
+        Self { db, url, now, folder, _dropped_last: database, own: None }
     }
 
     fn on_sqlite() -> Self {
@@ -62,6 +64,20 @@ impl TestDb {
         let file = folder.path().join("homing.db");
         std::fs::write(&file, migrated_file()).expect("a copy of the migrated database");
         Self::open(format!("sqlite:{}", file.display()), folder, None)
+    }
+
+    /// A server of its own, on which a commit outlives its crash.
+    fn on_own_postgres() -> Result<Self, String> {
+        let (url, own) = OwnServer::start("durable")?;
+        let test = Self::open(url.replace("{}", "postgres"), new_folder(), None);
+        test.db.migrate().expect("the migrations run");
+        Ok(Self { own: Some(Mutex::new(own)), ..test })
+    }
+
+    /// Kills the server and starts it again, where the test has one for itself.
+    pub fn crash_postgres(&self) {
+        let own = self.own.as_ref().expect("a server for this test alone");
+        own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).crash();
     }
 
     /// The error says why there is no PostgreSQL here.
@@ -82,6 +98,14 @@ pub fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
     match TestDb::on_postgres() {
         Ok(db) => actix_web::rt::System::new().block_on(test(db)),
         Err(why) => super::skipped("a test on PostgreSQL", &why),
+    }
+}
+
+/// Runs `test` with a PostgreSQL server of its own, which it may crash.
+pub fn on_own_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDb) -> F) {
+    match TestDb::on_own_postgres() {
+        Ok(db) => actix_web::rt::System::new().block_on(test(db)),
+        Err(why) => super::skipped("a test on a PostgreSQL server of its own", &why),
     }
 }
 
@@ -143,7 +167,8 @@ struct Server {
 /// Ends when its standard input is closed, which the kernel does however this process ends.
 struct OwnServer {
     _keeper: Child,
-    _stays_open: ChildStdin,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -156,7 +181,7 @@ impl Server {
         let (url, own) = match std::env::var("HOMING_TEST_POSTGRES_URL") {
             Ok(given) => (with_database_left_open(&given), None),
             Err(_) => {
-                let (url, own) = OwnServer::start()?;
+                let (url, own) = OwnServer::start("fast")?;
                 (url, Some(own))
             }
         };
@@ -200,12 +225,13 @@ fn with_database_left_open(url: &str) -> String {
 }
 
 impl OwnServer {
-    fn start() -> Result<(String, Self), String> {
+    /// `durable`: commits outlive a crash of the server.
+    fn start(how: &str) -> Result<(String, Self), String> {
         let mut keeper = Command::new("sh");
         // A group of its own: Ctrl-C at the tests must not end the keeper before it has cleaned up.
         std::os::unix::process::CommandExt::process_group(&mut keeper, 0);
         let mut keeper = keeper
-            .args(["-c", include_str!("postgres.sh")])
+            .args(["-c", include_str!("postgres.sh"), "postgres.sh", how])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -213,13 +239,21 @@ impl OwnServer {
         let stdin = keeper.stdin.take().expect("a piped input");
         let mut line = String::new();
         let output = keeper.stdout.take().expect("a piped output");
-        BufReader::new(output).read_line(&mut line).map_err(|e| e.to_string())?;
+        let mut answers = BufReader::new(output);
+        answers.read_line(&mut line).map_err(|e| e.to_string())?;
         match line.trim().strip_prefix("ready ") {
             Some(socket_folder) => {
                 let url = format!("postgres://postgres@/{{}}?host={socket_folder}");
-                Ok((url, Self { _keeper: keeper, _stays_open: stdin }))
+                Ok((url, Self { _keeper: keeper, orders: stdin, answers }))
             }
             None => Err(line.trim().to_owned()),
         }
+    }
+
+    fn crash(&mut self) {
+        writeln!(self.orders, "crash").expect("the keeper listens");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("the keeper answers");
+        assert!(line.starts_with("ready "), "{line}");
     }
 }

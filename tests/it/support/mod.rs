@@ -6,15 +6,19 @@
 )]
 
 mod browser;
+mod chance;
 mod database;
+mod fickle_mail;
 mod mail_sink;
 mod program;
 pub mod shop;
 
 pub use browser::Browser;
-pub use database::{TestDb, on_postgres, on_sqlite};
+pub use chance::Chance;
+pub use database::{TestDb, on_own_postgres, on_postgres, on_sqlite};
+pub use fickle_mail::{FickleMail, Taken};
 pub use mail_sink::{Answer, MailSink};
-pub use program::{Finished, Program, Serving, terminate};
+pub use program::{Finished, Program, Serving, signal, terminate};
 
 use std::io::Write;
 
@@ -60,7 +64,7 @@ fn installed(program: &str) -> Option<std::path::PathBuf> {
 }
 
 /// A TCP port on which nobody listens now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
@@ -69,7 +73,7 @@ fn free_port() -> u16 {
 ///
 /// # Panics
 /// When it did not within 30 seconds.
-fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !ready() {
         assert!(begun.elapsed().as_secs() < 30, "waited 30 s in vain until {what}");

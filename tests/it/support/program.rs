@@ -93,26 +93,24 @@ impl Program {
 
     /// As [`Program::serve`], by any command that serves.
     pub fn serve_by(&self, arguments: &[&str]) -> Serving {
-        let port = super::free_port();
-        let log = std::fs::File::create(self.folder.path().join("serve.log")).expect("a log");
+        let mut serving = self.begin(arguments, super::free_port());
+        super::wait_until("homing is ready", || serving.is_ready());
+        serving
+    }
+
+    /// Starts a command that serves on `port`, and does not wait for it. Its log goes on where one before it ended.
+    pub fn begin(&self, arguments: &[&str], port: u16) -> Serving {
+        let log = self.folder.path().join(format!("serve-{port}.log"));
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
         let child = self
             .command(arguments)
             .env("HOMING_LISTEN", format!("127.0.0.1:{port}"))
             .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a log"))
-            .stderr(log)
+            .stdout(file.try_clone().expect("a log"))
+            .stderr(file)
             .spawn()
             .expect("homing serves");
-        let mut serving = Serving { child, port, log: self.folder.path().join("serve.log") };
-        super::wait_until("homing is ready", || {
-            if let Ok(Some(status)) = serving.child.try_wait() {
-                panic!("homing ended ({status}) before it was ready:\n{}", serving.log());
-            }
-            // It answers a moment before it says so.
-            ureq::get(serving.at("/readyz")).call().is_ok()
-                && serving.log().contains("Homing listens on")
-        });
-        serving
+        Serving { child, port, log }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -144,6 +142,32 @@ impl Serving {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Whether it answers and says so, which it does a moment later.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn is_ready(&mut self) -> bool {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("homing ended ({status}) before it was ready:\n{}", self.log());
+        }
+        ureq::get(self.at("/readyz")).call().is_ok() && self.log().contains("Homing listens on")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: it gets to do nothing any more.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends it a signal by name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
     /// Sends SIGTERM and waits for the end; gives the exit code, `None` if a signal ended it.
     pub fn terminate(mut self) -> Option<i32> {
         terminate(&self.child);
@@ -168,7 +192,12 @@ impl Drop for Serving {
 
 /// Asks a process to end, as a service manager does.
 pub fn terminate(child: &Child) {
-    let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    signal(child, "TERM");
+}
+
+/// Sends a process a signal by name.
+pub fn signal(child: &Child, name: &str) {
+    let killed = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status();
     assert!(killed.is_ok_and(|status| status.success()), "a signal could be sent");
 }
 
