@@ -19,10 +19,11 @@ use crate::planner::stays::GRACE;
 use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, RuleId, Timestamp};
 use crate::rules::condition::Needs;
 use crate::rules::{StoredRule, TriggerKind};
+use crate::scoring::Kind;
 use crate::scoring::assess::Person;
 use crate::secret::Secret;
 use crate::situation::store::folded::{FirstAndLast, ScoreThen, Then};
-use crate::situation::{Arm, Moments, Situation};
+use crate::situation::{Arm, Moments, Situation, WeakOrder, entered_at};
 use crate::stores::Store;
 
 /// What is the same for all customers of a replay.
@@ -37,6 +38,8 @@ pub struct World<'w> {
     pub secret: &'w Secret,
     /// Addresses never to be written to, and since when.
     pub suppressions: Option<&'w HashMap<String, Timestamp>>,
+    /// Orders of people who share a phone number or a device with a customer, oldest first.
+    pub weak_orders: Option<&'w HashMap<CustomerId, Vec<WeakOrder>>>,
     /// The catalogue's categories, by product; needed where a rule asks for one.
     pub categories: Option<&'w HashMap<String, String>>,
     /// What the rules ask beyond totals.
@@ -49,7 +52,7 @@ pub struct World<'w> {
 }
 
 impl<'w> World<'w> {
-    /// Without suppressions, categories and scores.
+    /// Without suppressions, weak links, categories and scores.
     pub fn new(
         store: &'w Store,
         frame: &'w Frame,
@@ -60,7 +63,7 @@ impl<'w> World<'w> {
         to: Timestamp,
     ) -> Self {
         let needs = Needs::of(rules.iter().flat_map(|rule| rule.rule.conditions()));
-        let (suppressions, categories, scores) = (None, None, None);
+        let (suppressions, weak_orders, categories, scores) = (None, None, None, None);
         Self {
             store,
             frame,
@@ -68,6 +71,7 @@ impl<'w> World<'w> {
             tested,
             secret,
             suppressions,
+            weak_orders,
             categories,
             needs,
             scores,
@@ -197,6 +201,8 @@ struct Life<'w> {
     folded: Folded,
     orders: FirstAndLast,
     score: Option<ScoreThen>,
+    /// When they were scored first in the replay, and first as a buyer.
+    first_scored: (Option<Timestamp>, Option<Timestamp>),
     /// Beyond the lines of which `at_risk` rules, since when, and since when not any more.
     stays: Vec<Stay>,
     joining: Vec<Joining>,
@@ -238,6 +244,7 @@ impl<'w> Life<'w> {
             folded,
             orders: FirstAndLast::default(),
             score: None,
+            first_scored: (None, None),
             stays: Vec::new(),
             joining: Vec::new(),
             enrolments: Vec::new(),
@@ -360,6 +367,11 @@ impl<'w> Life<'w> {
             score: self.score.as_ref(),
         }
         .situation();
+        let of_others = self.world.weak_orders.and_then(|known| known.get(&self.customer));
+        let placed = |orders: &Vec<WeakOrder>| {
+            orders[..orders.partition_point(|order| order.placed_at <= now)].last().copied()
+        };
+        situation.moments.weak_order = of_others.and_then(placed);
         let open = self.stays.iter().filter(|stay| stay.left_at.is_none());
         situation.moments.at_risk = open.map(|stay| (stay.rule, stay.since)).collect();
         if self.world.needs != Needs::default() {
@@ -376,7 +388,20 @@ impl<'w> Life<'w> {
         let scored = scores.of(self.customer, &self.folded.rollup, now);
         self.score = scored.map(|scored| {
             let before = self.score.as_ref().filter(|then| then.scored.segment == scored.segment);
-            ScoreThen { segment_since: before.map_or(now, |then| then.segment_since), scored }
+            let (ever, as_buyer) = self.first_scored;
+            let is_buyer = scored.kind == Kind::Buyer;
+            let rollup = &self.folded.rollup;
+            let segment_since = match before {
+                Some(then) => then.segment_since,
+                None => entered_at(
+                    now,
+                    if is_buyer { as_buyer } else { ever },
+                    rollup.first_order_at.or(rollup.first_seen_at),
+                ),
+            };
+            self.first_scored =
+                (ever.or(Some(now)), if is_buyer { as_buyer.or(Some(now)) } else { as_buyer });
+            ScoreThen { segment_since, scored }
         });
         let passed = self.score.as_ref().map(|then| scores.passed(&then.scored));
         self.settle_stays(&passed.unwrap_or_default(), now);
@@ -460,14 +485,14 @@ impl<'w> Life<'w> {
                     meant: false,
                 });
             }
-            Action::Stretch { rule, enrolment, until, due_at } => {
+            Action::Stretch { rule, enrolment, until, due_at, zone } => {
                 let rule = &self.world.rules[rule];
                 if let Some(row) = self.row(enrolment) {
                     row.episode_until = until;
                     row.due_at = due_at;
                     row.useful_until = due_at.plus(rule.rule.trigger.useful_for);
                 }
-                self.post.put_off(rule, enrolment, due_at);
+                self.post.put_off(rule, enrolment, due_at, &zone);
             }
         }
     }

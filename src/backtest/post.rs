@@ -87,10 +87,16 @@ impl Post {
     }
 
     /// The episode goes on: what is unsent is due `due_at` or later.
-    pub fn put_off(&mut self, rule: &StoredRule, enrolment: EnrolmentId, due_at: Timestamp) {
+    pub fn put_off(
+        &mut self,
+        rule: &StoredRule,
+        enrolment: EnrolmentId,
+        due_at: Timestamp,
+        zone: &Zone,
+    ) {
         let of_it: Vec<Message> =
             self.messages.iter().filter(|m| m.enrolment_id == enrolment).cloned().collect();
-        for (message, to) in of_it.iter().zip(steps::put_off(&rule.rule, due_at, &of_it)) {
+        for (message, to) in of_it.iter().zip(steps::put_off(&rule.rule, due_at, zone, &of_it)) {
             let own = self.messages.iter_mut().find(|own| own.id == message.id);
             if let (Some(to), Some(own)) = (to, own)
                 && own.status == MessageStatus::Scheduled

@@ -14,11 +14,11 @@ use crate::db::{Db, DbError};
 use crate::journal::fold::{Fact, Frame};
 use crate::journal::{self, store::Unread};
 use crate::primitives::{CustomerId, Timestamp};
-use crate::rules::{StoredRule, TriggerKind};
+use crate::rules::{StepEvent, StoredRule, TriggerKind};
 use crate::scoring;
 use crate::scoring::predict::history::scatter;
 use crate::secret::Secret;
-use crate::situation::Arm;
+use crate::situation::{self, Arm};
 use crate::stores::Store;
 
 /// Customers per read.
@@ -69,11 +69,14 @@ pub fn run(
     let (from, to) = (window.begins(zone), window.ends(zone));
     let (rules, tested) = (contest.rules_from(from), contest.tested());
     let frame = Frame { zone: zone.clone(), currency: store.currency.clone() };
-    let (suppressions, people) = db.read_here(|conn| -> Result<_, BacktestError> {
-        Ok((store::suppressions(conn, store.id)?, store::count_people(conn, store.id)?))
+    let (suppressions, weak_orders, people) = db.read_here(|conn| -> Result<_, BacktestError> {
+        let weak_orders = situation::weak::orders_of_others(conn, store.id, to)?;
+        let people = store::count_people(conn, store.id)?;
+        Ok((store::suppressions(conn, store.id)?, weak_orders, people))
     })?;
     let mut world = World::new(store, &frame, &rules, tested, secret, from, to);
     world.suppressions = Some(&suppressions);
+    world.weak_orders = Some(&weak_orders);
     let categories = match world.needs.categories {
         true => {
             db.read_here(|conn| store::categories(conn, store.id).map_err(BacktestError::from))?
@@ -253,6 +256,20 @@ fn note(world: &World, asked: &Asked, people: usize) -> String {
         said.push(
             "Learned repurchases go by the customer's own rhythm, not by that of each product."
                 .to_owned(),
+        );
+    }
+    let waits_for_click = |rule: &StoredRule| {
+        rule.rule.steps.iter().any(|step| step.wait_until == Some(StepEvent::Click))
+    };
+    if world.rules.iter().any(waits_for_click) {
+        said.push(
+            "Nobody clicked a mail that was never sent: a step that waits for a click waits until its time is over."
+                .to_owned(),
+        );
+    }
+    if world.weak_orders.is_some_and(|orders| !orders.is_empty()) {
+        said.push(
+            "Who shares a phone number or a device is taken from what is known today.".to_owned(),
         );
     }
     let sending = &world.store.sending;

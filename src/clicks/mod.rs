@@ -1,6 +1,7 @@
 //! Clicks and opens of mails: kept as they came, each with whose it was, a person's or a machine's, and why.
 //!
-//! Nothing is ever triggered by one. An open is no success: mail programs load pictures on their own.
+//! No rule begins with one; a step may wait for a person's click. An open is no success, and nothing waits for it: mail
+//! programs load pictures on their own.
 
 mod agent;
 mod recorder;

@@ -33,7 +33,8 @@ text_enum! {
 text_enum! {
     /// Why. The words are part of the outer contract: they are added to, never changed.
     pub enum Reason {
-        /// An order was placed since.
+        /// An order was placed since: the customer's own or, where the facts name a `weak_link`, one of somebody with the
+        /// same phone or device.
         Bought = "bought",
         NoConsent = "no_consent",
         NoAddress = "no_address",
@@ -112,6 +113,12 @@ impl Facts {
             Some(value) => self.with(name, value),
             None => self,
         }
+    }
+
+    /// With all that `others` say.
+    pub fn and(mut self, others: Option<Self>) -> Self {
+        self.0.extend(others.into_iter().flat_map(|facts| facts.0));
+        self
     }
 
     pub fn into_map(self) -> Map<String, Value> {

@@ -148,7 +148,10 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
         due.iter().map(|m| m.customer_id).collect::<HashSet<_>>().into_iter().collect();
     let promised = promised(conn, desk, &due)?;
     let of_steps = promised.values().flat_map(|rule| &rule.rule.steps);
-    let needs = Needs::of(of_steps.filter_map(|step| step.only_if.as_ref()));
+    let needs = Needs {
+        clicks_until: door::clicks_until(promised.values(), desk.at.machine),
+        ..Needs::of(of_steps.filter_map(|step| step.only_if.as_ref()))
+    };
     let situations: HashMap<CustomerId, Situation> =
         situation::store::load_for(conn, desk.store, &customers, &needs, desk.at.now)?
             .into_iter()

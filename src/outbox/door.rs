@@ -7,7 +7,7 @@ use crate::primitives::{Delay, Timestamp};
 use crate::rules::{
     Class, Exit, Otherwise, RuleStatus, Step, StepEvent, StopOn, StoredRule, TriggerKind,
 };
-use crate::situation::{ConsentState, Moments, Situation};
+use crate::situation::{Click, ConsentState, Moments, Situation, WeakOrder};
 use crate::stores::{ConsentMode, Store};
 
 /// A message of a rule that is not live is looked at again after this; resuming the rule looks at once.
@@ -102,6 +102,9 @@ pub fn judge(knock: &Knock) -> Verdict {
     if let Some((reason, since)) = ended_by(rule, enrolment, &situation.moments) {
         return Verdict::Stop { reason, facts: Facts::new().with_known("since", since) };
     }
+    if let Some(order) = bought_by_another(rule, enrolment.stops_after, &situation.moments) {
+        return Verdict::Stop { reason: Reason::Bought, facts: facts_of(&order) };
+    }
     if let Some(reason) = barred(message.class, store.sending.consent, situation) {
         return Verdict::Bar { reason, facts: Facts::new() };
     }
@@ -175,6 +178,8 @@ fn answer(
 
 /// When what a step waits for happened: after the step before left, or else since the customer entered. `None` while
 /// that one has not left.
+///
+/// A click on that one's own mail came after it, whatever the clocks say: business time may be set by hand.
 pub fn happened(
     event: StepEvent,
     enrolment: &Enrolment,
@@ -189,8 +194,54 @@ pub fn happened(
     let at = match event {
         StepEvent::Order => moments.last_placed_at,
         StepEvent::Visit => moments.visit.as_ref().map(|visit| visit.started_at),
+        StepEvent::Click => {
+            let own = moments.clicks.iter().filter(|click| click.enrolment == enrolment.id);
+            let of_previous =
+                |click: &&Click| previous.is_some_and(|message| message.step == click.step);
+            return own.filter(|c| of_previous(c) || c.at > since).map(|click| click.at).min();
+        }
     };
     at.filter(|at| *at > since)
+}
+
+/// A scanner that follows every link is known by its last one: before that has passed, nobody takes it for a person.
+const CLICK_SETTLES: Delay = Delay::seconds(10);
+
+/// Until when clicks count at `machine`, where some step of `rules` waits for one. By the machine's clock, as they are.
+pub fn clicks_until<'r>(
+    rules: impl IntoIterator<Item = &'r StoredRule>,
+    machine: Timestamp,
+) -> Option<Timestamp> {
+    let mut steps = rules.into_iter().flat_map(|rule| &rule.rule.steps);
+    steps
+        .any(|step| step.wait_until == Some(StepEvent::Click))
+        .then(|| machine.minus(CLICK_SETTLES))
+}
+
+/// The order of somebody with the same phone or device that speaks against writing about what happened until
+/// `stops_after`: it may well be the same person's. Mail that is owed is never held back for it, nor what is about an
+/// order that the customer did place.
+pub fn bought_by_another(
+    rule: &StoredRule,
+    stops_after: Timestamp,
+    moments: &Moments,
+) -> Option<WeakOrder> {
+    let is_about_an_order = matches!(
+        rule.rule.trigger.kind,
+        TriggerKind::FirstOrder { .. } | TriggerKind::Order { .. }
+    );
+    let asks_to_buy = rule.rule.class == Class::Marketing && !is_about_an_order;
+    moments
+        .weak_order
+        .filter(|order| asks_to_buy && closed_by_order(rule) && order.placed_at > stops_after)
+}
+
+/// What the ledger says of it.
+pub fn facts_of(order: &WeakOrder) -> Facts {
+    Facts::new()
+        .with("since", order.placed_at)
+        .with("weak_link", order.link)
+        .with("other_customer", order.customer)
 }
 
 fn paused(knock: &Knock) -> Verdict {

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use super::episode::{Episode, Silence, is_of_visit_or_basket};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
-use crate::outbox::door::{consents, ended_by};
+use crate::outbox::door::{bought_by_another, consents, ended_by, facts_of};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, Money, Timestamp, Zone};
 use crate::rules::{Class, RuleStatus, Rung, StoredRule, TriggerKind};
 use crate::secret::Secret;
@@ -105,7 +105,8 @@ pub enum Action {
         facts: Facts,
     },
     /// A later moment came inside the episode: what is unsent is due `due_at` or later.
-    Stretch { rule: usize, enrolment: EnrolmentId, until: Timestamp, due_at: Timestamp },
+    /// The zone is the customer's, where steps have a time of day.
+    Stretch { rule: usize, enrolment: EnrolmentId, until: Timestamp, due_at: Timestamp, zone: Zone },
     /// Keeps the arm of an experiment, drawn at first eligibility.
     Assign { experiment: String, arm: Arm },
 }
@@ -264,7 +265,14 @@ fn review(pass: &Hearing, situation: &Situation, actions: &mut Vec<Action>) -> V
             enrolment.due_at = due_at;
             enrolment.useful_until = due_at.plus(rule.rule.trigger.useful_for);
             let (until, enrolment_id) = (episode.moment, enrolment.id);
-            actions.push(Action::Stretch { rule: index, enrolment: enrolment_id, until, due_at });
+            let zone = situation.standing.zone.clone();
+            actions.push(Action::Stretch {
+                rule: index,
+                enrolment: enrolment_id,
+                until,
+                due_at,
+                zone,
+            });
             if enrolment.retry_at.is_some_and(|at| at < due_at) {
                 enrolment.retry_at = Some(due_at);
                 let retry_at = due_at;
@@ -403,6 +411,9 @@ fn ask(
     if pass.now > entry.useful_until {
         return refused(Outcome::Expired, Reason::UsefulUntilPassed);
     }
+    if bought_by_another(rule, entry.stops_after, &situation.moments).is_some() {
+        return refused(Outcome::Suppressed, Reason::Bought);
+    }
     if is_marketing && is_held_out(pass, rule, situation, actions) {
         return refused(Outcome::HeldOut, Reason::Holdout);
     }
@@ -445,6 +456,7 @@ fn refusal_facts(
                 None => facts,
             }
         }
+        Reason::Bought => facts.and(situation.moments.weak_order.as_ref().map(facts_of)),
         Reason::RecentlyEnrolled => facts.with("at_most_every", rule.rule.at_most_every),
         Reason::UsefulUntilPassed => facts.with("useful_for", rule.rule.trigger.useful_for),
         _ => facts,

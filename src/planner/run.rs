@@ -7,6 +7,7 @@ use super::store::{self, Reach};
 use super::{campaign, dates, stays, steps};
 use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants};
+use crate::outbox::door::clicks_until;
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
 use crate::rules::condition::Needs;
@@ -157,7 +158,8 @@ pub(super) fn decide(
     firing: Option<(RuleId, Timestamp)>,
 ) -> Result<Tally, DbError> {
     let asked = pass.rules.iter().flat_map(|rule| rule.rule.conditions());
-    let needs = Needs::of(asked);
+    let clicks_until = clicks_until(pass.rules, at.machine);
+    let needs = Needs { clicks_until, ..Needs::of(asked) };
     let mut situations = situation::store::load_for(conn, pass.store, customers, &needs, pass.now)?;
     for situation in &mut situations {
         situation.moments.firing = firing;
@@ -225,8 +227,13 @@ fn find(
         Some(changed) => due.extend(store::changed_while_enrolled(conn, store.id, changed)?),
         None => {
             due.extend(store::bought_while_enrolled(conn, store.id)?);
+            due.extend(store::went_on_while_enrolled(conn, store.id, live)?);
             due.extend(store::came_while_enrolled(conn, &steps::wait_for_events(live))?);
         }
+    }
+    // Clicks are no facts: no rollup changes with them.
+    if clicks_until(live, at.machine).is_some() {
+        due.extend(store::clicked_while_enrolled(conn, store.id, changed)?);
     }
     due.extend(store::waited_long_enough(conn, store.id, live, at.now)?);
     Ok(due)

@@ -3,8 +3,8 @@
 use crate::ledger::Enrolment;
 use crate::outbox::door::happened;
 use crate::outbox::{Message, MessageStatus};
-use crate::primitives::{Delay, MessageId, RuleId, Timestamp, Zone};
-use crate::rules::{Rule, Step, StoredRule};
+use crate::primitives::{MessageId, RuleId, Timestamp, Zone};
+use crate::rules::{Rule, StoredRule};
 use crate::situation::Moments;
 
 /// One step of an enrolment, to be planned.
@@ -39,17 +39,22 @@ pub struct PutOff {
     pub useful_until: Timestamp,
 }
 
-/// What becomes of an enrolment's messages, in order of their steps, when it falls due `due_at` instead; `None` for
-/// those that stay where they are.
-pub fn put_off(rule: &Rule, due_at: Timestamp, messages: &[Message]) -> Vec<Option<PutOff>> {
-    let mut planned_for = due_at;
+/// What becomes of an enrolment's messages when it falls due `due_at` instead, as if it had been planned for then;
+/// `None` for those that stay where they are. `rule` is of the version that they were planned by, `zone` the customer's.
+pub fn put_off(
+    rule: &Rule,
+    due_at: Timestamp,
+    zone: &Zone,
+    messages: &[Message],
+) -> Vec<Option<PutOff>> {
+    let planned = planned(rule, due_at, zone);
     let put_off = messages.iter().map(|message| {
-        let wait = rule.steps.get(message.step as usize - 1).map(Step::delay);
-        planned_for = planned_for.plus(wait.unwrap_or(Delay::ZERO));
+        let PlannedStep { planned_for, useful_until, .. } =
+            *planned.iter().find(|planned| planned.step == message.step)?;
         (planned_for > message.planned_for).then(|| PutOff {
             scheduled_at: planned_for.max(message.scheduled_at),
             planned_for,
-            useful_until: planned_for.plus(rule.trigger.useful_for).max(message.useful_until),
+            useful_until: useful_until.max(message.useful_until),
         })
     });
     put_off.collect()

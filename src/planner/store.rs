@@ -15,8 +15,11 @@ use crate::ledger::{
     self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
 };
 use crate::outbox::{self, MessageStatus, NewMessage, Tally};
-use crate::primitives::{CustomerId, Delay, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
-use crate::rules::{RuleStatus, StoredRule, TriggerKind};
+use crate::primitives::{
+    CustomerId, Delay, EnrolmentId, MessageId, RuleId, StoreId, Timestamp, Zone,
+};
+use crate::rules::{self, RuleStatus, StoredRule, TriggerKind};
+use crate::scoring::{VisitorSegment, is_of_visitors};
 use crate::situation::{Arm, Situation};
 use crate::stores::Store;
 
@@ -114,11 +117,24 @@ fn due_in_segment(
     after: Timestamp,
     until: Timestamp,
 ) -> QueryResult<Vec<CustomerId>> {
+    let visitors: Vec<String> =
+        VisitorSegment::ALL.iter().map(|segment| format!("'{segment}'")).collect();
+    let of_buyers = match is_of_visitors(segment) {
+        true => String::new(),
+        false => format!(" AND h.segment NOT IN ({})", visitors.join(", ")),
+    };
+    // As `situation::entered_at`: who was found in it by the first scoring entered it before.
+    let entered = format!(
+        "(CASE WHEN EXISTS (SELECT 1 FROM segment_history h WHERE h.customer_id = s.customer_id \
+         AND h.since < s.segment_since{of_buyers}) THEN s.segment_since \
+         ELSE COALESCE(r.first_order_at, r.first_seen_at, s.segment_since) END)"
+    );
     let found: Vec<Id> = diesel::sql_query(format!(
-        "SELECT s.customer_id FROM scores s WHERE s.store_id = $1 AND s.segment = $2 \
-         AND s.segment_since > $3 AND s.segment_since <= $4 \
+        "SELECT s.customer_id FROM scores s JOIN rollups r ON r.customer_id = s.customer_id \
+         WHERE s.store_id = $1 AND s.segment = $2 AND s.segment_since > $3 AND s.segment_since <= $4 AND {entered} > {} \
          AND NOT EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = s.customer_id AND e.rule_id = $5 \
-         AND e.episode <= s.segment_since AND e.episode_until >= s.segment_since{})",
+         AND e.episode <= {entered} AND e.episode_until >= {entered}{})",
+        after.0,
         known(rule)
     ))
     .bind::<BigInt, _>(rule.store)
@@ -215,6 +231,33 @@ pub fn bought_while_enrolled(conn: &mut Conn, store: StoreId) -> QueryResult<Vec
     Ok(found.into_iter().map(|id| id.customer_id).collect())
 }
 
+/// Customers whose visit or basket went on since it was enrolled, by state: what is planned of it is put off.
+pub fn went_on_while_enrolled(
+    conn: &mut Conn,
+    store: StoreId,
+    rules: &[StoredRule],
+) -> QueryResult<Vec<CustomerId>> {
+    let mut found = Vec::new();
+    for rule in rules {
+        let (moment, start) = match rule.rule.trigger.kind {
+            TriggerKind::VisitedWithoutBuying { .. } => ("last_seen_at", "visit_started_at"),
+            TriggerKind::CartAbandoned { .. } => ("cart_updated_at", "cart_started_at"),
+            TriggerKind::CheckoutAbandoned { .. } => ("checkout_started_at", "cart_started_at"),
+            _ => continue,
+        };
+        let rows: Vec<Id> = diesel::sql_query(format!(
+            "SELECT e.customer_id FROM enrolments e JOIN rollups r ON r.customer_id = e.customer_id \
+             WHERE e.store_id = $1 AND e.rule_id = $2 AND e.status IN ('active', 'waiting') \
+             AND r.{moment} > e.episode_until AND r.{start} <= e.episode_until"
+        ))
+        .bind::<BigInt, _>(store)
+        .bind::<BigInt, _>(rule.id)
+        .load(conn)?;
+        found.extend(rows.into_iter().map(|id| id.customer_id));
+    }
+    Ok(found)
+}
+
 /// Customers in these rules who did something since they entered, by state: some step may have waited for that.
 pub fn came_while_enrolled(conn: &mut Conn, rules: &[RuleId]) -> QueryResult<Vec<CustomerId>> {
     if rules.is_empty() {
@@ -232,6 +275,30 @@ pub fn came_while_enrolled(conn: &mut Conn, rules: &[RuleId]) -> QueryResult<Vec
         .select(enrolments::customer_id)
         .distinct()
         .load(conn)
+}
+
+/// Customers in some rule who followed a link of a mail since `since`, by the machine's clock, or ever: some step may
+/// have waited for that.
+pub fn clicked_while_enrolled(
+    conn: &mut Conn,
+    store: StoreId,
+    since: Option<Timestamp>,
+) -> QueryResult<Vec<CustomerId>> {
+    let clicked = "v.kind = 'click' AND v.verdict = 'human'";
+    // By the time of the clicks, or by who is enrolled: whichever are few.
+    let sql = match since {
+        Some(since) => format!(
+            "SELECT DISTINCT v.customer_id FROM mail_events v WHERE v.store_id = $1 AND v.at >= {} AND {clicked} \
+             AND EXISTS (SELECT 1 FROM enrolments e WHERE e.customer_id = v.customer_id AND e.status = 'active')",
+            since.0
+        ),
+        None => format!(
+            "SELECT DISTINCT e.customer_id FROM enrolments e WHERE e.store_id = $1 AND e.status = 'active' \
+             AND EXISTS (SELECT 1 FROM mail_events v WHERE v.customer_id = e.customer_id AND {clicked})"
+        ),
+    };
+    let found: Vec<Id> = diesel::sql_query(sql).bind::<BigInt, _>(store).load(conn)?;
+    Ok(found.into_iter().map(|id| id.customer_id).collect())
 }
 
 /// Lets the messages knock now that waited for an event, where it came.
@@ -380,8 +447,8 @@ impl<'w> Writing<'w> {
             Action::Stop { rule, enrolment, from, reason, facts } => {
                 self.stop(conn, customer, rule, enrolment, from, reason, facts)?;
             }
-            Action::Stretch { rule, enrolment, until, due_at } => {
-                self.stretch(conn, customer, rule, enrolment, until, due_at)?;
+            Action::Stretch { rule, enrolment, until, due_at, zone } => {
+                self.stretch(conn, customer, rule, enrolment, until, due_at, &zone)?;
             }
         }
         Ok(())
@@ -485,6 +552,7 @@ impl<'w> Writing<'w> {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one action's fields")]
     fn stretch(
         &mut self,
         conn: &mut Conn,
@@ -493,12 +561,22 @@ impl<'w> Writing<'w> {
         enrolment: EnrolmentId,
         until: Timestamp,
         due_at: Timestamp,
+        zone: &Zone,
     ) -> QueryResult<()> {
-        let rule = &self.pass.rules[rule].rule;
-        let useful_until = due_at.plus(rule.trigger.useful_for);
+        let stored = &self.pass.rules[rule];
+        let useful_until = due_at.plus(stored.rule.trigger.useful_for);
         ledger::store::stretch(conn, customer, enrolment, until, due_at, useful_until)?;
         let messages = outbox::store::of_enrolment(conn, customer, enrolment)?;
-        for (message, put_off) in messages.iter().zip(steps::put_off(rule, due_at, &messages)) {
+        // By the steps of the version that they entered.
+        let older = match messages.first().map(|message| message.rule_version) {
+            Some(version) if version != stored.version => {
+                rules::store::find_version(conn, stored.id, version)?
+            }
+            _ => None,
+        };
+        let rule = older.as_ref().unwrap_or(&stored.rule);
+        let put_off = steps::put_off(rule, due_at, zone, &messages);
+        for (message, put_off) in messages.iter().zip(put_off) {
             if let Some(to) = put_off {
                 let (at, until) = (to.scheduled_at, to.useful_until);
                 outbox::store::replan(conn, message, at, to.planned_for, until)?;

@@ -1,6 +1,6 @@
 //! Is a document sensible? What is allowed but hardly meant, in words for the operator. Pure.
 
-use super::{Class, Rule, RuleStatus, ShopDocument, StopOn, TriggerKind};
+use super::{Class, Rule, RuleStatus, ShopDocument, StepEvent, StopOn, TriggerKind};
 use crate::primitives::Delay;
 use crate::stores::{QuietHours, Sending};
 
@@ -71,6 +71,12 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
         );
     }
     for (n, step) in rule.steps.iter().enumerate().skip(1) {
+        if step.wait_until == Some(StepEvent::Click) && !sending.track_clicks {
+            warnings.push(format!(
+                "step {} waits for a click, and [sending] track_clicks = false: nobody is ever seen to click",
+                n + 1
+            ));
+        }
         if step.delay() == Delay::ZERO {
             warnings.push(format!(
                 "step {} has no `wait`: it falls due together with the step before",

@@ -211,6 +211,16 @@ fn any_step() -> impl Strategy<Value = Step> {
         })
 }
 
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(any_step(), 1..4).prop_map(|mut steps| {
+        // Before the first mail there is nothing to click.
+        if steps[0].wait_until == Some(StepEvent::Click) {
+            steps[0].wait_until = Some(StepEvent::Visit);
+        }
+        steps
+    })
+}
+
 fn any_exits() -> impl Strategy<Value = (Exit, Otherwise)> {
     let words = |template: usize, subject| {
         Otherwise::Send(Wording { template: templates()[template].clone(), subject, coupon: None })
@@ -227,7 +237,7 @@ pub fn any_rule() -> impl Strategy<Value = Rule> {
         ("[a-z0-9][a-z0-9_-]{0,20}", any_line(), any_of(Class::ALL), any_of(RuleStatus::ALL));
     let limits = (0..=100u8, any_share(), option::of(any_delay()), option::of(any_delay()));
     let stop_on = proptest::sample::subsequence(vec![StopOn::Order, StopOn::Visit], 0..=2);
-    let work = (any_trigger(), option::of(any_condition()), vec(any_step(), 1..4));
+    let work = (any_trigger(), option::of(any_condition()), any_steps());
     (told, limits, stop_on, work).prop_map(|(told, limits, stop_on, work)| Rule {
         key: format!("{}-", told.0),
         name: told.1,

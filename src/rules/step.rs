@@ -50,6 +50,8 @@ text_enum! {
         Order = "order",
         /// A visit that begins after the step before left.
         Visit = "visit",
+        /// A person's click on a link of the mail of the step before, or on an earlier one's after that left.
+        Click = "click",
     }
 }
 

@@ -30,7 +30,7 @@ pub use run::{
 };
 pub use segments::Segments;
 pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
-pub use visitor::VisitorSegment;
+pub use visitor::{VisitorSegment, is_of_visitors};
 
 use crate::text_enum;
 

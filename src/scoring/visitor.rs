@@ -58,6 +58,11 @@ text_enum! {
     }
 }
 
+/// Whether a segment of this name is of visitors, not of buyers.
+pub fn is_of_visitors(segment: &str) -> bool {
+    VisitorSegment::ALL.iter().any(|known| known.as_str() == segment)
+}
+
 impl VisitorSegment {
     pub fn of(rfm: Rfm) -> Self {
         match (rfm.r, rfm.fm()) {

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::Situation;
+use super::{Click, Situation};
 use crate::db::Conn;
-use crate::db::schema::{facts, messages, order_lines, orders, rules, visits};
+use crate::db::schema::{facts, mail_events, messages, order_lines, orders, rules, visits};
 use crate::journal::{Body, CartChange, OrderStatus, Payload};
-use crate::primitives::{CustomerId, Timestamp};
+use crate::primitives::{CustomerId, EnrolmentId, Timestamp};
 use crate::products;
 use crate::rules::condition::{Deed, Did, Needs};
 use crate::stores::Store;
@@ -63,7 +63,12 @@ pub(super) fn add(
         categorise(conn, store, &mut deeds)?;
     }
     let mut received = if needs.received { received_by(conn, &ids)? } else { HashMap::new() };
+    let mut clicks = match needs.clicks_until {
+        Some(until) => clicks_of(conn, &ids, until)?,
+        None => HashMap::new(),
+    };
     for situation in situations {
+        situation.moments.clicks = clicks.remove(&situation.customer).unwrap_or_default();
         situation.subject.deeds = deeds.remove(&situation.customer).unwrap_or_default();
         situation.subject.received = received.remove(&situation.customer).unwrap_or_default();
     }
@@ -220,4 +225,27 @@ fn received_by(
         }
     }
     Ok(received)
+}
+
+/// What people clicked, machines left out, each with the message that it was in.
+fn clicks_of(
+    conn: &mut Conn,
+    ids: &[CustomerId],
+    until: Timestamp,
+) -> QueryResult<HashMap<CustomerId, Vec<Click>>> {
+    let of_message = mail_events::customer_id
+        .eq(messages::customer_id)
+        .and(mail_events::message_id.eq(messages::id));
+    let rows: Vec<(CustomerId, EnrolmentId, i32, Timestamp)> = mail_events::table
+        .inner_join(messages::table.on(of_message))
+        .filter(mail_events::customer_id.eq_any(ids))
+        .filter(mail_events::kind.eq("click").and(mail_events::verdict.eq("human")))
+        .filter(mail_events::at.le(until))
+        .select((messages::customer_id, messages::enrolment_id, messages::step, mail_events::at))
+        .load(conn)?;
+    let mut clicks: HashMap<CustomerId, Vec<Click>> = HashMap::new();
+    for (customer, enrolment, step, at) in rows {
+        clicks.entry(customer).or_default().push(Click { enrolment, step, at });
+    }
+    Ok(clicks)
 }

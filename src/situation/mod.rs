@@ -7,13 +7,14 @@ mod behaviour;
 #[cfg(test)]
 pub mod samples;
 pub mod store;
+pub mod weak;
 
 use std::collections::BTreeMap;
 
 pub use crate::customers::ConsentState;
 use crate::customers::DayKnown;
 use crate::ledger::Enrolment;
-use crate::primitives::{CustomerId, EmailAddress, RuleId, Timestamp, Zone};
+use crate::primitives::{CustomerId, EmailAddress, EnrolmentId, RuleId, Timestamp, Zone};
 use crate::rules::condition::Subject;
 use crate::text_enum;
 
@@ -81,6 +82,51 @@ pub struct Moments {
     pub repurchases: Vec<RepurchaseMoment>,
     /// Beyond the lines of which `at_risk` rules, and since when.
     pub at_risk: Vec<(RuleId, Timestamp)>,
+    /// Clicks on links of mails by people, where some step waits for one. In any order.
+    pub clicks: Vec<Click>,
+    /// The last order of somebody who shares a phone number or a device with them: it may hold mail back, no more.
+    pub weak_order: Option<WeakOrder>,
+}
+
+/// A person followed a link of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Click {
+    pub enrolment: EnrolmentId,
+    /// Of the message, from 1.
+    pub step: i32,
+    pub at: Timestamp,
+}
+
+/// Since when a segment, shown since `since`, counts as entered.
+///
+/// Whoever is scored for the first time was found in it, by an import perhaps, and did not enter it then: they count
+/// from `first`, their first order or, of visitors, when they were first seen. `first_scored` is when they were scored
+/// first at all, or of a buyers' segment, first as a buyer.
+pub fn entered_at(
+    since: Timestamp,
+    first_scored: Option<Timestamp>,
+    first: Option<Timestamp>,
+) -> Timestamp {
+    match first_scored {
+        Some(at) if at < since => since,
+        _ => first.map_or(since, |first| first.min(since)),
+    }
+}
+
+text_enum! {
+    /// What two customers share who may be one household, or one person.
+    pub enum WeakLink {
+        Phone = "phone",
+        Device = "device",
+    }
+}
+
+/// An order of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeakOrder {
+    pub link: WeakLink,
+    pub customer: CustomerId,
+    pub placed_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -6,20 +6,20 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
-use super::behaviour;
 use super::{
     Arm, BasketMoment, ConsentState, Moments, OrderMoment, RepurchaseMoment, Situation, Standing,
     VisitMoment,
 };
+use super::{behaviour, entered_at, weak};
 use crate::customers::State;
 use crate::db::Conn;
 use crate::db::schema::{
-    assignments, at_risk_stays, customers, orders, rollups, scores, suppressions,
+    assignments, at_risk_stays, customers, orders, rollups, scores, segment_history, suppressions,
 };
 use crate::ledger::{self, Enrolment};
 use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp, Zone};
 use crate::rules::condition::{Needs, Subject};
-use crate::scoring::rhythm;
+use crate::scoring::{is_of_visitors, rhythm};
 use crate::stores::Store;
 
 /// A batch that stays far below SQLite's 32,766 parameters and keeps a transaction short.
@@ -140,6 +140,7 @@ pub fn load_for(
     for part in ids.chunks(BATCH) {
         let mut situations = load_part(conn, store, part)?;
         behaviour::add(conn, store, &mut situations, needs, now)?;
+        weak::add(conn, store.id, &mut situations)?;
         found.extend(situations);
     }
     Ok(found)
@@ -157,6 +158,7 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
     let mut rollups = by(rows, |row: &RollupRow| row.customer_id);
     let rows = ScoreRow::query().filter(scores::customer_id.eq_any(ids)).get_results(conn)?;
     let mut scores = by(rows, |row: &ScoreRow| row.customer_id);
+    let first_scored = first_scored(conn, ids)?;
     let keys: Vec<&String> = people.values().filter_map(|row| row.email_key.as_ref()).collect();
     let suppressed = suppressed(conn, store.id, &keys)?;
     let with_orders: Vec<CustomerId> =
@@ -193,6 +195,15 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
         let person = people.remove(id)?;
         let rollup = rollups.remove(id);
         let score = scores.remove(id);
+        let mut told = rollup
+            .as_ref()
+            .map_or_else(Moments::default, |rollup| moments(rollup, score.as_ref(), &orders));
+        if let (Some((segment, since)), Some(rollup)) = (&mut told.segment, &rollup) {
+            let known = first_scored.get(id).copied().unwrap_or_default();
+            let known = if is_of_visitors(segment) { known.0 } else { known.1 };
+            let first = rollup.first_order_at.or(rollup.first_seen_at);
+            *since = entered_at(*since, known, first);
+        }
         let is_suppressed = person.email_key.as_ref().is_some_and(|key| suppressed.contains(key));
         Some(Situation {
             customer: *id,
@@ -215,9 +226,7 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
                         expected_at: row.expected_at,
                     })
                     .collect(),
-                ..rollup.as_ref().map_or_else(Moments::default, |rollup| {
-                    moments(rollup, score.as_ref(), &orders)
-                })
+                ..told
             },
             subject: subject(&person, rollup.as_ref(), score.as_ref(), store),
             enrolments: enrolments.remove(id).unwrap_or_default(),
@@ -225,6 +234,28 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
         })
     });
     Ok(situations.collect())
+}
+
+/// When each was scored first, and first as a buyer.
+type FirstScored = (Option<Timestamp>, Option<Timestamp>);
+
+fn first_scored(
+    conn: &mut Conn,
+    ids: &[CustomerId],
+) -> QueryResult<HashMap<CustomerId, FirstScored>> {
+    let stays: Vec<(CustomerId, Timestamp, String)> = segment_history::table
+        .filter(segment_history::customer_id.eq_any(ids))
+        .select((segment_history::customer_id, segment_history::since, segment_history::segment))
+        .load(conn)?;
+    let mut first: HashMap<CustomerId, FirstScored> = HashMap::new();
+    for (customer, since, segment) in stays {
+        let (ever, as_buyer) = first.entry(customer).or_default();
+        *ever = Some(ever.map_or(since, |at| at.min(since)));
+        if !is_of_visitors(&segment) {
+            *as_buyer = Some(as_buyer.map_or(since, |at| at.min(since)));
+        }
+    }
+    Ok(first)
 }
 
 fn by<T>(rows: Vec<T>, id: impl Fn(&T) -> CustomerId) -> HashMap<CustomerId, T> {

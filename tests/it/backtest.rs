@@ -91,6 +91,8 @@ fn settings() -> String {
             "kind = \"cart_abandoned\", after = \"3h\"",
             "stop_on = [\"order\", \"visit\"]",
         )
+        // A basket that changes puts this off to another day.
+        + "send_at = \"10:00\"\n"
         + &step("1d")
         + &rule("thanks", "kind = \"order\", after = \"6h\"", "class = \"service\"")
         + &rule("back", back, frequent)

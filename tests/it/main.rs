@@ -27,3 +27,4 @@ mod shadow;
 mod steps;
 mod tracking;
 mod unsubscribe;
+mod weak;

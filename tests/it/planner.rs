@@ -379,7 +379,14 @@ on_both_backends! {
         let noon = ann_browses(&shop);
         let customer = shop.customer("ann");
         test.db.write_here(|conn| -> Result<_, DbError> {
-            use schema::scores;
+            use schema::{scores, segment_history};
+            diesel::insert_into(segment_history::table)
+                .values((
+                    segment_history::customer_id.eq(customer),
+                    segment_history::since.eq(noon.minus(Delay::days(30)).0),
+                    segment_history::segment.eq("loyal_customers"),
+                ))
+                .execute(conn)?;
             diesel::insert_into(scores::table)
                 .values((
                     (scores::customer_id.eq(customer), scores::store_id.eq(1_i64), scores::kind.eq("buyer")),
@@ -394,6 +401,43 @@ on_both_backends! {
         assert_eq!(shop.plan(noon.plus(hours(23))).considered, 0);
         assert_eq!(shop.plan(noon.plus(hours(24))).enrolled, 1);
         assert_eq!(shop.plan(noon.plus(hours(25))).considered, 0);
+    }
+
+    async fn who_is_found_in_a_segment_by_the_first_scoring_did_not_enter_it_then(test: TestDb) {
+        let shop = Shop::open(&test, NO_GUARDRAILS);
+        let noon = test.now;
+        let long_ago = noon.minus(Delay::days(900));
+        // A file of old orders, and somebody who orders today.
+        let told = |who: &str, at: Timestamp| {
+            let mut order = orders(who, at, &format!("{who}-1"));
+            order.live = false;
+            [consents(who, at, true), order]
+        };
+        shop.tell_at(noon, (0..8).flat_map(|n| told(&format!("old{n}"), long_ago.plus(Delay::days(n)))).collect());
+        shop.tell(vec![consents("ann", noon, true), orders("ann", noon, "ann-1")]);
+        scoring::score_store(&test.db, &shop.store(), noon).unwrap();
+        let segment_of = |who: &str| {
+            use schema::scores;
+            let row = scores::table.find(shop.customer(who)).select(scores::segment);
+            test.db.read_here(|conn| row.first::<String>(conn).map_err(DbError::from)).unwrap()
+        };
+        let (new, gone) = (segment_of("ann"), segment_of("old0"));
+        assert_ne!(new, gone);
+        let on = |key: &str, segment: &str| {
+            rule(key, &format!("kind = \"segment_entered\", segment = \"{segment}\", after = \"1h\""), "")
+        };
+        let settings = NO_GUARDRAILS.to_owned() + &on("new", &new) + &on("gone", &gone);
+        shop.apply(&settings, noon.minus(Delay::days(365)));
+        let soon = noon.plus(hours(2));
+        let tally = shop.plan(soon);
+        assert_eq!((tally.considered, tally.enrolled), (1, 1), "who was imported is not even looked at");
+        assert_eq!(shop.ledger("ann"), ["new enrolled"]);
+        assert_eq!(shop.ledger("old0"), [""; 0]);
+        // A second order does not make her enter it again.
+        shop.tell(vec![orders("ann", soon, "ann-2")]);
+        scoring::score_store(&test.db, &shop.store(), soon).unwrap();
+        shop.plan(soon.plus(hours(2)));
+        assert_eq!(shop.ledger("ann").iter().filter(|line| *line == "new enrolled").count(), 1);
     }
 
     async fn at_risk_counts_from_the_day_the_rule_s_line_was_crossed(test: TestDb) {

@@ -1,11 +1,13 @@
 //! Steps on both databases: what they wait for, ask, and try out; and which version of a rule they go by.
 
 use diesel::prelude::*;
+use homing::clicks::{self, Agent, Hit, What};
 use homing::customers::Traits;
 use homing::db::{DbError, schema};
 use homing::journal::Body;
+use homing::ledger::Instants;
 use homing::planner::Positions;
-use homing::primitives::{Delay, Timestamp};
+use homing::primitives::{CustomerId, Delay, MessageId, StoreId, Timestamp};
 
 use crate::on_both_backends;
 use crate::support::shop::*;
@@ -36,6 +38,14 @@ fn wordings(shop: &Shop, who: &str) -> Vec<(i32, Option<String>, Option<String>)
             .order(id)
             .select((step, variant, exit))
             .load(conn)?)
+    };
+    shop.test.db.read_here(read).unwrap()
+}
+
+fn first_message(shop: &Shop, customer: CustomerId) -> MessageId {
+    use schema::messages::dsl::*;
+    let read = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+        Ok(messages.filter(customer_id.eq(customer)).order(step).select(id).first(conn)?)
     };
     shop.test.db.read_here(read).unwrap()
 }
@@ -114,6 +124,65 @@ on_both_backends! {
         assert_eq!(shop.messages("ann")[0].1, at("2026-06-02T02:00:00Z"), "ten in Shanghai, a day later");
         assert_eq!(shop.messages("bob")[0].1, at("2026-06-01T14:00:00Z"), "ten in New York");
         assert_eq!(shop.send(at("2026-06-01T14:00:00Z")).await.sent, 1);
+    }
+
+    async fn what_is_put_off_keeps_its_time_of_day(test: TestDb) {
+        let cart = "kind = \"cart_abandoned\", after = \"1h\"";
+        let settings = NO_GUARDRAILS.to_owned() + &rule("cart", cart, "") + "send_at = \"10:00\"\n" + &step("1d");
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        shop.tell(vec![consents("ann", noon.minus(Delay::days(3)), true), puts_in_basket("ann", noon, "longjing")]);
+        shop.plan(noon.plus(Delay::hours(1)));
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let times = || shop.messages("ann").into_iter().map(|(_, at)| at).collect::<Vec<_>>();
+        assert_eq!(times(), [at("2026-06-02T02:00:00Z"), at("2026-06-03T02:00:00Z")], "ten in Shanghai");
+        // Half past nine there: an hour later it is past ten.
+        let again = at("2026-06-02T01:30:00Z");
+        shop.tell(vec![puts_in_basket("ann", again, "biluochun")]);
+        shop.plan(again);
+        assert_eq!(times(), [at("2026-06-03T02:00:00Z"), at("2026-06-04T02:00:00Z")]);
+        assert_eq!(shop.tick(at("2026-06-02T02:30:00Z")).await.sent, 0);
+        assert_eq!(shop.tick(at("2026-06-03T02:00:00Z")).await.sent, 1);
+    }
+
+    async fn a_step_waits_for_a_click_of_a_person(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned()
+            + &rule("thanks", AFTER, "stop_on = []")
+            + &further("wait_until = \"click\"\nat_most = \"3d\"\nthen = \"send\"\nelse = \"end\"\ntemplate = \"win-back\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = two_order(&shop);
+        let first = noon.plus(Delay::hours(1));
+        let mut positions = Positions::default();
+        shop.plan_from(first, Some(&mut positions));
+        assert_eq!(shop.send(first).await.sent, 2);
+        let clicks = |who: &str, at: Timestamp, links: u16| {
+            let customer = shop.customer(who);
+            let hit = |link| Hit {
+                store: StoreId(1),
+                message: first_message(&shop, customer),
+                at,
+                agent: Agent::Browser,
+                what: What::Click { link, links, target: "https://tea.example".to_owned() },
+            };
+            let hits: Vec<Hit> = (0..links.min(2)).map(hit).collect();
+            let write = |conn: &mut _| clicks::store::record(conn, &hits, Instants::at(at)).map_err(DbError::from);
+            test.db.write_here(write).unwrap();
+        };
+        let later = first.plus(Delay::hours(2));
+        // Bob's mail program follows both links there are; Ann one of three, twice.
+        clicks("bob", later, 2);
+        clicks("ann", later, 3);
+        let soon = later.plus(Delay::seconds(5));
+        shop.plan_from(soon, Some(&mut positions));
+        assert_eq!(shop.send(soon).await.sent, 0, "a scanner might still be at it");
+        let settled = later.plus(Delay::seconds(15));
+        shop.plan_from(settled, Some(&mut positions));
+        assert_eq!(shop.send(settled).await.sent, 1);
+        assert_eq!(shop.ledger("ann"), ["thanks enrolled", "thanks 1 sent", "thanks 2 sent"]);
+        // A process that has just started finds her as well; nothing is left to do for her.
+        assert_eq!(shop.tick(settled.plus(Delay::days(1))).await.sent, 0);
+        assert_eq!(shop.tick(first.plus(Delay::days(3))).await.stopped, 1);
+        assert_eq!(shop.ledger("bob"), ["thanks enrolled", "thanks 1 sent", "thanks 2 stopped/branch"]);
     }
 
     async fn variants_are_drawn_by_lot_and_stay(test: TestDb) {

@@ -147,6 +147,8 @@ pub struct Needs {
     /// With which products, and of which category these are.
     pub products: bool,
     pub categories: bool,
+    /// The clicks of people up to then, where a step waits for one. No condition asks for it.
+    pub clicks_until: Option<Timestamp>,
 }
 
 impl Needs {

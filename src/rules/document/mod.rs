@@ -523,7 +523,14 @@ template = "browse-remainder"
             ("then = \"skip\"", "has `then`, but no `if` or `wait_until`"),
             ("wait_until = \"visit\"", "has `wait_until` and no `at_most`"),
             ("at_most = \"3d\"", "takes `at_most` beside `wait_until` alone"),
-            ("wait_until = \"click\"\nat_most = \"3d\"", "`click` is not one of: order, visit"),
+            (
+                "wait_until = \"open\"\nat_most = \"3d\"",
+                "`open` is not one of: order, visit, click",
+            ),
+            (
+                "wait_until = \"click\"\nat_most = \"3d\"",
+                "waits for a click, and no mail goes before it",
+            ),
             (
                 "wait_until = \"visit\"\nat_most = \"3d\"\nif = { tag = \"vip\" }",
                 "asks two questions, `if` and `wait_until`",

@@ -3,7 +3,7 @@
 use super::node::{Fields, Node, Problems, Value, shorten};
 use super::sections::positive;
 use crate::primitives::Delay;
-use crate::rules::{Condition, Exit, Otherwise, Step, Variant, Wording};
+use crate::rules::{Condition, Exit, Otherwise, Step, StepEvent, Variant, Wording};
 
 const MAX_STEPS: usize = 20;
 const MAX_VARIANTS: usize = 10;
@@ -35,12 +35,20 @@ pub fn read_steps(
         problems.add(fields.at, message);
         return None;
     }
-    let steps: Vec<Option<Step>> = nodes
+    let steps: Option<Vec<Step>> = nodes
         .iter()
         .enumerate()
         .map(|(n, node)| read_step(node, &format!("step {} of {rule}", n + 1), templates, problems))
+        .collect::<Vec<_>>()
+        .into_iter()
         .collect();
-    steps.into_iter().collect()
+    if let Some([first, ..]) = steps.as_deref()
+        && first.wait_until == Some(StepEvent::Click)
+    {
+        let said = "waits for a click, and no mail goes before it whose link could be clicked";
+        problems.add(nodes[0].at, format!("step 1 of {rule} {said}"));
+    }
+    steps
 }
 
 const KEYS: [&str; 11] = [
