@@ -7,10 +7,11 @@ use crate::config::Config;
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
 use crate::mail::Transport;
+use crate::mail::dkim::Signer;
 use crate::primitives::{Clock, Delay, Timestamp};
 use crate::rules::{self, StoredRule};
 use crate::secret::Secret;
-use crate::stores::{self, Store};
+use crate::stores::{self, Dkim, Sender, Store};
 
 /// How a thing was found.
 enum Finding {
@@ -49,6 +50,9 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
             Ok(store) => {
                 for finding in store_settings(&store) {
                     tell("store", finding);
+                }
+                if let Some(dkim) = &store.sending.dkim {
+                    tell("signature", signature(&store, dkim));
                 }
                 for finding in paused_rules(db, &store) {
                     tell("rules", finding);
@@ -120,6 +124,37 @@ fn find_store(db: &Db, key: &str) -> Result<Store, Finding> {
         }),
         Err(error) => Err(Broken { what: chain(&error), mend: "homing migrate".to_owned() }),
     }
+}
+
+/// The key of the store's signatures, and what must stand in the DNS for receivers to believe them.
+fn signature(store: &Store, dkim: &Dkim) -> Finding {
+    let signer = match Signer::open(dkim) {
+        Ok(signer) => signer,
+        Err(error) => {
+            let mend = "nothing is sent until it can be signed, or dkim is taken out of [sending]";
+            return Broken { what: error.to_string(), mend: mend.to_owned() };
+        }
+    };
+    let Dkim { domain, key_file, .. } = dkim;
+    let from = store.mail_from.as_deref().and_then(|raw| raw.parse::<Sender>().ok());
+    if let Some(from) = from.filter(|from| !domain.covers(from.address().domain())) {
+        return Doubtful {
+            what: format!("mail from {from} is signed by {domain}: DMARC does not count that"),
+            mend: "sign by the sender's own domain, or one above it".to_owned(),
+        };
+    }
+    if is_open_to_others(std::path::Path::new(key_file)) {
+        return Doubtful {
+            what: format!("others on this machine can read {key_file}, and sign as {domain}"),
+            mend: format!("chmod 600 {key_file}"),
+        };
+    }
+    Well(format!(
+        "{} by {domain}; this must stand in its DNS:\n{:20}{}",
+        signer.algorithm(),
+        "",
+        signer.record().zone_line()
+    ))
 }
 
 fn store_settings(store: &Store) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 mod compose;
 mod context;
+pub mod dkim;
 mod reply;
 mod smtp;
 mod templates;

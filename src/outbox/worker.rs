@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::db::{Backend, Db, DbError};
 use crate::ledger::{Instants, Reason};
 use crate::links::{ClickToken, OpenToken};
+use crate::mail::dkim::{KeyError, SignError, Signer};
 use crate::mail::{
     ComposeError, Composer, Delivery, InvalidSmtpUrl, Link, LoadError, ReadyMail, Tracking,
     Transport,
@@ -69,6 +70,16 @@ impl PostOffice {
     }
 }
 
+/// Why a pass ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// What should be signed is not sent without: it all stays scheduled.
+    #[error("mail cannot be signed, and waits: {0}")]
+    Key(#[from] KeyError),
+}
+
 /// Where the two clocks of a run come from.
 #[derive(Debug, Clone, Copy)]
 pub struct Clocks {
@@ -106,13 +117,14 @@ enum Flight {
 /// Two of them at once, in one process or in many, share the work and never a message.
 ///
 /// # Errors
-/// The database fails. What was in the air and could not be settled is in doubt once its lease is over.
+/// The database fails: what was in the air and could not be settled is in doubt once its lease is over. Or the key
+/// that the store's mail is signed with cannot be read: nothing is claimed then.
 pub async fn deliver_due(
     office: &Arc<PostOffice>,
     store: &Arc<Store>,
     clocks: Clocks,
     stop: &CancellationToken,
-) -> Result<Tally, DbError> {
+) -> Result<Tally, SendError> {
     let mut tally = Tally::default();
     if store.mail_from.is_none() || store.postal_address.is_none() {
         return Ok(tally);
@@ -125,8 +137,9 @@ pub async fn deliver_due(
         return Ok(tally);
     }
     if no_way_out {
-        return judge_shadows(office, store, clocks, stop).await;
+        return Ok(judge_shadows(office, store, clocks, stop).await?);
     }
+    let signer = open_signer(store).await?;
 
     let owner: Arc<str> = owner_name().into();
     let rate = store.sending.rate.per_second;
@@ -156,7 +169,7 @@ pub async fn deliver_due(
             next_claim = Instant::now() + pause;
             for claim in claimed.claims {
                 let (office, store, owner) = (office.clone(), store.clone(), owner.clone());
-                flights.spawn(fly(office, store, clocks, owner, claim));
+                flights.spawn(fly(office, store, clocks, owner, signer.clone(), claim));
             }
             continue;
         }
@@ -207,9 +220,16 @@ pub async fn deliver_due(
         }
     }
     match failed {
-        Some(error) => Err(error),
+        Some(error) => Err(error.into()),
         None => Ok(tally),
     }
+}
+
+/// Read anew for each pass: a key that was put in its place is used at once.
+async fn open_signer(store: &Arc<Store>) -> Result<Option<Arc<Signer>>, SendError> {
+    let Some(dkim) = store.sending.dkim.clone() else { return Ok(None) };
+    let opened = tokio::task::spawn_blocking(move || Signer::open(&dkim)).await;
+    Ok(Some(Arc::new(opened.map_err(|_| DbError::BrokenOff)??)))
 }
 
 /// What rules in shadow would send is decided also where nothing can be sent.
@@ -287,6 +307,7 @@ async fn fly(
     store: Arc<Store>,
     clocks: Clocks,
     owner: Arc<str>,
+    signer: Option<Arc<Signer>>,
     mut claim: Claim,
 ) -> Flight {
     let mut again = Claimed::default();
@@ -298,7 +319,7 @@ async fn fly(
             ending,
         })
     };
-    let mail = match compose(&office, &store, clocks, &claim).await {
+    let mut mail = match compose(&office, &store, clocks, &claim).await {
         Ok(mail) => mail,
         Err(ending) => return Flight::Ended(report(&claim, None, ending), again),
     };
@@ -316,6 +337,20 @@ async fn fly(
         }
     }
     let Some(transport) = &office.transport else { return Flight::TakenBack(again) };
+    if let Some(signer) = signer {
+        let at = clocks.instants().machine;
+        let signed = tokio::task::spawn_blocking(move || {
+            let bytes = signer.sign(&mail.bytes, at)?;
+            Ok::<_, SignError>(ReadyMail { bytes, ..mail })
+        });
+        mail = match signed.await.unwrap_or(Err(SignError)) {
+            Ok(signed) => signed,
+            Err(error) => {
+                let ending = Ending::Handed(Delivery::NotSent { why: error.to_string() });
+                return Flight::Ended(report(&claim, None, ending), again);
+            }
+        };
+    }
     let delivery = transport.hand_over(&mail).await;
     Flight::Ended(report(&claim, Some(mail.subject), Ending::Handed(delivery)), again)
 }

@@ -11,7 +11,9 @@ use super::{
     StopOn, Trigger, TriggerKind, Variant, Wording,
 };
 use crate::primitives::Delay;
-use crate::stores::{Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sending};
+use crate::stores::{
+    Cap, ConsentMode, Details, Dkim, InDoubtPolicy, QuietHours, Rate, Scoring, Sending,
+};
 
 pub fn templates() -> Vec<String> {
     ["browse-reminder", "cart-reminder", "first-order-thanks", "repurchase-nudge", "win-back"]
@@ -268,11 +270,17 @@ fn any_sending() -> impl Strategy<Value = Sending> {
         policies,
         1..=10_000u32,
         any_share(),
-        (option::of(1..1_000_000u32), option::of(any_delay()), any::<bool>(), any::<bool>()),
+        (
+            option::of(1..1_000_000u32),
+            option::of(any_delay()),
+            any::<bool>(),
+            any::<bool>(),
+            option::of(any_dkim()),
+        ),
     )
         .prop_map(
             |(quiet_hours, cap, min_gap, (consent, in_doubt), per_second, holdout, more)| {
-                let (daily_budget, feed_max_age, track_clicks, track_opens) = more;
+                let (daily_budget, feed_max_age, track_clicks, track_opens, dkim) = more;
                 Sending {
                     quiet_hours,
                     cap,
@@ -285,9 +293,19 @@ fn any_sending() -> impl Strategy<Value = Sending> {
                     feed_max_age,
                     track_clicks,
                     track_opens,
+                    dkim,
                 }
             },
         )
+}
+
+fn any_dkim() -> impl Strategy<Value = Dkim> {
+    let name = "[a-z0-9]{1,9}(\\.[a-z0-9]{1,9}){0,2}";
+    (name, name, any_line()).prop_map(|(domain, selector, key_file)| Dkim {
+        domain: domain.parse().expect("a domain"),
+        selector: selector.parse().expect("a selector"),
+        key_file,
+    })
 }
 
 fn any_details() -> impl Strategy<Value = Details> {

@@ -1,8 +1,10 @@
 //! A store and its settings: who it is, and the guardrails of its sending.
 
+mod dkim;
 pub mod settings;
 pub mod store;
 
+pub use dkim::{Dkim, DomainName, InvalidDomainName};
 pub use settings::{
     Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sender, Sending, Store,
 };

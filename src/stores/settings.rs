@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::civil::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Dkim;
 use crate::primitives::{Currency, Delay, EmailAddress, StoreId, Zone};
 use crate::text_enum;
 
@@ -114,6 +115,8 @@ pub struct Sending {
     pub track_clicks: bool,
     /// Mails hold a picture whose loading is noted; it triggers nothing, and counts as no success.
     pub track_opens: bool,
+    /// Mail is signed where this is set, and not sent where it cannot be.
+    pub dkim: Option<Dkim>,
 }
 
 impl Default for Sending {
@@ -133,6 +136,7 @@ impl Default for Sending {
             feed_max_age: None,
             track_clicks: true,
             track_opens: true,
+            dkim: None,
         }
     }
 }

@@ -24,6 +24,7 @@ mod planner;
 mod scoring;
 mod serve;
 mod shadow;
+mod signing;
 mod steps;
 mod tracking;
 mod unsubscribe;

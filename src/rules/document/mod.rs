@@ -383,7 +383,7 @@ template = "browse-remainder"
     fn what_later_versions_do_is_refused_as_such() {
         for (body, begin) in [
             ("[sources.shopify]\nshop = \"x\"\n", "1: `sources` in the document"),
-            ("[sending]\n\ndkim = { domain = \"x\" }\n", "3: `dkim` in [sending]"),
+            ("[sending]\n\nreturn_path_domain = \"x\"\n", "3: `return_path_domain` in [sending]"),
         ] {
             let found = mistakes(body);
             assert_eq!(found.len(), 1, "{found:#?}");
@@ -401,6 +401,15 @@ template = "browse-remainder"
                 "2: `holdout` in [sending] must be a number from 0 to 1, not `1.5`",
             ),
             ("[sending]\nholdout = nan\n", "not `NaN`"),
+            ("[sending]\ndkim = \"key.pem\"\n", "2: `dkim` of [sending] must be a table"),
+            (
+                "[sending]\ndkim = { domain = \"a b\", selector = \"s\", key_file = \"k\" }\n",
+                "`domain` in `dkim` of [sending]: `a b` is no DNS name",
+            ),
+            (
+                "[sending]\ndkim = { domain = \"a.example\", selector = \"s\" }\n",
+                "2: `dkim` of [sending] has no `key_file`, which is required",
+            ),
             ("[sending]\nrate = 20\n", "2: `rate` in [sending] must be a text in quotes, not `20`"),
             ("[scoring]\nrisk_horizon = \"0s\"\n", "longer than `0s`"),
             ("[scoring]\nrisk_horizon = 1979-05-27\n", "not `1979-05-27`"),

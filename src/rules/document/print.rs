@@ -106,6 +106,18 @@ pub fn sending(sending: &Sending) -> Vec<Line> {
         line_unless(sending.feed_max_age.is_none(), "feed_max_age", or_none(sending.feed_max_age)),
         line("track_clicks", sending.track_clicks.to_string()),
         line("track_opens", sending.track_opens.to_string()),
+        line_unless(
+            sending.dkim.is_none(),
+            "dkim",
+            sending.dkim.as_ref().map_or_else(String::new, |dkim| {
+                format!(
+                    "{{ domain = {}, selector = {}, key_file = {} }}",
+                    quoted(dkim.domain.as_str()),
+                    quoted(dkim.selector.as_str()),
+                    quoted(&dkim.key_file)
+                )
+            }),
+        ),
     ]
 }
 

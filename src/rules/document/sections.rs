@@ -3,7 +3,7 @@
 use super::defaults;
 use super::node::{Fields, Node, Problems};
 use crate::primitives::Delay;
-use crate::stores::{Details, Scoring, Sending};
+use crate::stores::{Details, Dkim, Scoring, Sending};
 
 pub fn read_store(node: &Node, problems: &mut Problems) -> Option<Details> {
     let allowed = ["name", "timezone", "currency", "locale", "from", "reply_to", "postal_address"];
@@ -67,8 +67,9 @@ pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
         "feed_max_age",
         "track_clicks",
         "track_opens",
+        "dkim",
     ];
-    let later = ["return_path_domain", "dkim"];
+    let later = ["return_path_domain"];
     let fields = Fields::open(node, "[sending]", &allowed, &later, problems)?;
     let usual = Sending::default();
     // A wrong value is reported and falls back here; the document as a whole is refused then.
@@ -86,7 +87,20 @@ pub fn read_sending(node: &Node, problems: &mut Problems) -> Option<Sending> {
         feed_max_age: fields.parsed_or_none("feed_max_age", problems).unwrap_or(usual.feed_max_age),
         track_clicks: fields.yes_or_no("track_clicks", problems).unwrap_or(usual.track_clicks),
         track_opens: fields.yes_or_no("track_opens", problems).unwrap_or(usual.track_opens),
+        dkim: fields.get("dkim").and_then(|node| read_dkim(node, problems)),
     })
+}
+
+fn read_dkim(node: &Node, problems: &mut Problems) -> Option<Dkim> {
+    let keys = ["domain", "selector", "key_file"];
+    let fields = Fields::open(node, "`dkim` of [sending]", &keys, &[], problems)?;
+    for key in keys {
+        fields.require(key, problems);
+    }
+    let domain = fields.parsed("domain", problems);
+    let selector = fields.parsed("selector", problems);
+    let key_file = fields.line("key_file", 1_000, problems);
+    Some(Dkim { domain: domain?, selector: selector?, key_file: key_file? })
 }
 
 pub fn read_scoring(node: &Node, problems: &mut Problems) -> Option<Scoring> {
