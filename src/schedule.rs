@@ -162,9 +162,9 @@ impl Runs {
         let (db, store) = (self.office.db.clone(), store.clone());
         let work = move || planner::watch::watch(&db, &store, now);
         match on_blocking_thread(work).await {
-            Ok(paused) => {
-                for (rule, reason) in paused {
-                    tracing::warn!(store = %id, %rule, %reason, "a rule was paused: `homing rules resume` lifts it");
+            Ok(stopped) => {
+                for what in stopped {
+                    tracing::warn!(store = %id, "{what}");
                 }
             }
             Err(error) => {

@@ -107,6 +107,8 @@ fn blank_store() -> Store {
         postal_address: None,
         sending: Sending::default(),
         scoring: Scoring::default(),
+        pause: None,
+        resumed_at: None,
     }
 }
 

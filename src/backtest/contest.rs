@@ -20,7 +20,8 @@ impl Contest {
         // Ids are given from 1: a rule that is not stored has one that nobody has.
         let (id, version) = same.first().map_or((RuleId(0), 1), |own| (own.id, own.version));
         rules.push(live_rule(id, version, &store, rule));
-        Self { store, rules }
+        // What is paused today was not then.
+        Self { store: Store { pause: None, ..store }, rules }
     }
 
     /// The rules and settings of a document, as if it were applied to `store`; `None` where it has no such rule.

@@ -99,7 +99,7 @@ fn database(config: &Config) -> (Option<Db>, Finding) {
     }
 }
 
-/// What the program paused by itself.
+/// What the program paused by itself: the store's marketing mail, or rules.
 fn paused_rules(db: &Db, store: &Store) -> Vec<Finding> {
     let all = db.read_here(|conn| rules::store::all(conn, store.id).map_err(DbError::from));
     let Ok(all) = all else { return Vec::new() };
@@ -111,7 +111,15 @@ fn paused_rules(db: &Db, store: &Store) -> Vec<Finding> {
             mend: format!("see its decisions in the console; then: homing rules resume {key}"),
         })
     };
-    all.iter().filter_map(finding).collect()
+    let sending = store.pause.map(|pause| Broken {
+        what: format!(
+            "all marketing mail is paused since {:.0}: {}",
+            pause.since.to_jiff(),
+            pause.reason
+        ),
+        mend: "mend the cause; then: homing rules resume --sending".to_owned(),
+    });
+    sending.into_iter().chain(all.iter().filter_map(finding)).collect()
 }
 
 fn find_store(db: &Db, key: &str) -> Result<Store, Finding> {

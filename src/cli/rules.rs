@@ -12,9 +12,13 @@ use super::CliError;
 use super::table::Table;
 use crate::config::Config;
 use crate::db::{Db, DbError};
+use crate::ledger::Instants;
+use crate::outbox;
+use crate::planner::moves;
 use crate::primitives::Clock;
 use crate::rules::{self, RuleStatus, StoredRule};
-use crate::stores::Store;
+use crate::secret::Secret;
+use crate::stores::{self, Store};
 
 #[derive(Subcommand)]
 pub enum RulesCommand {
@@ -23,8 +27,17 @@ pub enum RulesCommand {
         #[arg(long, value_enum, default_value = "table")]
         format: Format,
     },
-    /// Lift a rule's pause: it is live again, for what falls due from now on.
-    Resume { key: String },
+    /// Lift a rule's pause: it is live again, for what falls due from now on. With --sending, lift the pause that the
+    /// program laid over all marketing mail of the store.
+    Resume {
+        #[arg(required_unless_present = "sending", conflicts_with = "sending")]
+        key: Option<String>,
+        #[arg(long)]
+        sending: bool,
+    },
+    /// Move everybody who is still in an older version of a rule to the one in force: what they have not been sent yet
+    /// goes by its steps.
+    Move { key: String },
     /// Run the [[rule.test]] blocks of a shop.toml. Opens no database; exit 1 if one fails.
     Test { file: PathBuf },
     /// What a rule would have done over the last months, decided by the engine that plans and sends. Writes nothing.
@@ -48,7 +61,9 @@ pub fn run(
         RulesCommand::Test { file } => test::run(file, config),
         RulesCommand::Backtest(args) => backtest::run(args, config, db, store, clock),
         RulesCommand::List { format } => list(db, store, *format),
-        RulesCommand::Resume { key } => resume(db, store, key, clock),
+        RulesCommand::Resume { key: Some(key), .. } => resume(db, store, key, clock),
+        RulesCommand::Move { key } => move_on(config, db, store, key, clock),
+        RulesCommand::Resume { key: None, .. } => resume_sending(db, store, clock),
     }
 }
 
@@ -81,6 +96,14 @@ fn list(db: &Db, store: &Store, format: Format) -> Result<(), CliError> {
             print!("{table}");
         }
     }
+    if let Some(pause) = store.pause {
+        let since = pause.since.to_jiff();
+        let lift = "homing rules resume --sending";
+        eprintln!(
+            "All marketing mail is paused since {since:.0}: {}. Lift it with: {lift}",
+            pause.reason
+        );
+    }
     Ok(())
 }
 
@@ -94,6 +117,46 @@ fn item(stored: &StoredRule) -> serde_json::Value {
     item
 }
 
+fn move_on(
+    config: &Config,
+    db: &Db,
+    store: &Store,
+    key: &str,
+    clock: Clock,
+) -> Result<(), CliError> {
+    let found =
+        db.read_here(|conn| rules::store::find_by_key(conn, store.id, key).map_err(DbError::from))?;
+    let Some(rule) = found else { return Err(no_rule(key)) };
+    let secret = Secret::load(config)?;
+    let moved = moves::move_all(db, store, &secret, rule.id, Instants::at(clock.now()))?;
+    println!(
+        "{} go on by version {} of {key}; {} had all its steps already",
+        moved.moved, rule.version, moved.ended
+    );
+    Ok(())
+}
+
+fn no_rule(key: &str) -> CliError {
+    CliError::usage_text(format!("there is no rule `{}`", key.escape_debug()))
+        .hint("list them with: homing rules list")
+}
+
+fn resume_sending(db: &Db, store: &Store, clock: Clock) -> Result<(), CliError> {
+    let now = clock.now();
+    let (resumed, released) = db.write_here(|conn| -> Result<_, DbError> {
+        let resumed = stores::store::resume(conn, store.id, now)?;
+        let released =
+            if resumed { outbox::store::release_all_paused(conn, store.id, now)? } else { 0 };
+        Ok((resumed, released))
+    })?;
+    if resumed {
+        println!("marketing mail goes out again; {released} messages waited for it");
+    } else {
+        println!("marketing mail is not paused; rules may be: homing rules list");
+    }
+    Ok(())
+}
+
 fn resume(db: &Db, store: &Store, key: &str, clock: Clock) -> Result<(), CliError> {
     let now = clock.now();
     let (found, resumed) = db.write_here(|conn| -> Result<_, DbError> {
@@ -105,12 +168,20 @@ fn resume(db: &Db, store: &Store, key: &str, clock: Clock) -> Result<(), CliErro
         Ok((found, resumed))
     })?;
     let Some(found) = found else {
-        return Err(CliError::usage_text(format!("there is no rule `{}`", key.escape_debug()))
-            .hint("list them with: homing rules list"));
+        return Err(no_rule(key));
     };
     match found.status {
         _ if resumed => {
-            println!("rule {key} is live again");
+            let goes_live = found.pause.is_none() || found.rule.status == RuleStatus::Live;
+            match goes_live {
+                true => println!("rule {key} is live again"),
+                false => println!("rule {key} is {} again, as its settings say", found.rule.status),
+            }
+            if store.pause.is_some() {
+                eprintln!(
+                    "All marketing mail of the store is still paused: homing rules resume --sending"
+                );
+            }
             Ok(())
         }
         RuleStatus::Live => {

@@ -15,7 +15,7 @@ use crate::outbox::{self, Tally};
 use crate::planner;
 use crate::primitives::{Clock, Timestamp};
 use crate::secret::Secret;
-use crate::stores::Store;
+use crate::stores::{self, Store};
 
 #[derive(Args)]
 pub struct TickArgs {
@@ -65,11 +65,12 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
     }
 
     let mut tally = worker::settle_lost(db, &store, clocks.instants())?;
-    for (rule, reason) in planner::watch::watch(db, &store, clocks.instants().now)? {
-        eprintln!(
-            "Rule {rule} is paused: {reason}. When that is mended: homing rules resume {rule}"
-        );
+    let stopped = planner::watch::watch(db, &store, clocks.instants().now)?;
+    for what in &stopped {
+        eprintln!("Watch out: {what}");
     }
+    // Read anew where it was paused just now: the door goes by it.
+    let store = if stopped.is_empty() { store } else { Arc::new(find_again(db, &store)?) };
     tally.add(planner::pass(db, &store, &office.secret, clocks.instants(), None)?);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -86,6 +87,10 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
         say_what_waits(db, &store, at)?;
     }
     print(&Printed { at, tally }, args.format)
+}
+
+fn find_again(db: &Db, store: &Store) -> Result<Store, DbError> {
+    db.read_here(|conn| stores::store::find(conn, store.id).map_err(DbError::from))
 }
 
 /// Settings with which nothing could be sent are wrong input, not failed work.

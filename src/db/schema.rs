@@ -14,6 +14,9 @@ diesel::table! {
         sending -> Text,
         scoring -> Text,
         created_at -> BigInt,
+        paused_for -> Nullable<Text>,
+        paused_at -> Nullable<BigInt>,
+        resumed_at -> Nullable<BigInt>,
     }
 }
 

@@ -85,6 +85,8 @@ text_enum! {
         SenderLost = "sender_lost",
         /// The step's own question led elsewhere.
         Branch = "branch",
+        /// An operator moved the enrolment to another version of its rule.
+        Moved = "moved",
         /// Closed by an operator.
         Operator = "operator",
     }

@@ -10,7 +10,7 @@ use crate::rules::{
 use crate::situation::{Click, ConsentState, Moments, Situation, WeakOrder};
 use crate::stores::{ConsentMode, Store};
 
-/// A message of a rule that is not live is looked at again after this; resuming the rule looks at once.
+/// A message of a rule, or a store, that is not live is looked at again after this; resuming it looks at once.
 const WHILE_PAUSED: Delay = Delay::hours(1);
 /// Whether orders come in again is looked at this often.
 const WHILE_STALE: Delay = Delay::seconds(900);
@@ -292,7 +292,7 @@ fn turn(knock: &Knock) -> Option<Timestamp> {
     Some(if is_unsettled { at.max(knock.now.plus(Delay::seconds(60))) } else { at })
 }
 
-/// The guardrails that hold marketing mail up: gap, cap, quiet hours. Service mail is owed at once.
+/// The guardrails that hold marketing mail up: the store's pause, a silent feed, budget, gap, cap, quiet hours. Service mail is owed at once.
 fn held_up(
     knock: &Knock,
     rule: &StoredRule,
@@ -301,6 +301,10 @@ fn held_up(
     let Knock { message, store, house, now, .. } = *knock;
     if message.class == Class::Service {
         return None;
+    }
+    if let Some(pause) = store.pause.filter(|_| !message.shadow) {
+        let facts = Facts::new().with("store_paused_for", pause.reason).with("since", pause.since);
+        return Some((now.plus(WHILE_PAUSED), Reason::Paused, facts));
     }
     // Who bought meanwhile is not known while no orders come in.
     if let Some(age) = store.sending.feed_max_age

@@ -42,6 +42,46 @@ pub fn cancel(
         .get_results(conn)
 }
 
+/// Puts what `new` says in the place of a scheduled message: its step by another version of its rule.
+pub fn rewrite(conn: &mut Conn, id: MessageId, new: &NewMessage) -> QueryResult<()> {
+    let row = messages::table
+        .filter(messages::customer_id.eq(new.customer_id))
+        .filter(messages::id.eq(id))
+        .filter(messages::status.eq(MessageStatus::Scheduled));
+    diesel::update(row)
+        .set((
+            messages::rule_version.eq(new.rule_version),
+            messages::class.eq(new.class),
+            messages::variant.eq(&new.variant),
+            messages::scheduled_at.eq(new.scheduled_at),
+            messages::planned_for.eq(new.planned_for),
+            messages::useful_until.eq(new.useful_until),
+            messages::held_for.eq(None::<Reason>),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Cancels those of these messages that are still scheduled.
+pub fn cancel_these(
+    conn: &mut Conn,
+    customer: CustomerId,
+    ids: &[MessageId],
+    reason: Reason,
+) -> QueryResult<usize> {
+    let rows = messages::table
+        .filter(messages::customer_id.eq(customer))
+        .filter(messages::id.eq_any(ids))
+        .filter(messages::status.eq(MessageStatus::Scheduled));
+    diesel::update(rows)
+        .set((
+            messages::status.eq(MessageStatus::Cancelled),
+            messages::cancelled_for.eq(reason),
+            messages::held_for.eq(None::<Reason>),
+        ))
+        .execute(conn)
+}
+
 /// Cancels what `rule` planned in shadow: it is live now, and begins anew.
 pub fn end_shadows(conn: &mut Conn, store: StoreId, rule: RuleId) -> QueryResult<usize> {
     let rows = messages::table
@@ -130,6 +170,16 @@ pub fn release_paused(
     let rows = messages::table
         .filter(messages::store_id.eq(store))
         .filter(messages::rule_id.eq(rule))
+        .filter(messages::status.eq(MessageStatus::Scheduled))
+        .filter(messages::held_for.eq(Reason::Paused))
+        .filter(messages::scheduled_at.gt(now));
+    diesel::update(rows).set(messages::scheduled_at.eq(now)).execute(conn)
+}
+
+/// As [`release_paused`], of all rules: the store's own pause was lifted. Those of paused rules are held again.
+pub fn release_all_paused(conn: &mut Conn, store: StoreId, now: Timestamp) -> QueryResult<usize> {
+    let rows = messages::table
+        .filter(messages::store_id.eq(store))
         .filter(messages::status.eq(MessageStatus::Scheduled))
         .filter(messages::held_for.eq(Reason::Paused))
         .filter(messages::scheduled_at.gt(now));

@@ -7,6 +7,7 @@ pub mod campaign;
 mod dates;
 pub mod decide;
 pub mod episode;
+pub mod moves;
 pub mod run;
 pub mod stays;
 pub mod steps;

@@ -20,9 +20,21 @@ pub struct PlannedStep {
 ///
 /// A step that waits for an event is planned for the end of its patience; `zone` is the customer's.
 pub fn planned(rule: &Rule, from: Timestamp, zone: &Zone) -> Vec<PlannedStep> {
+    planned_after(rule, 0, from, zone, Timestamp::MIN)
+}
+
+/// The steps after the first `done`, whose last left at `from`. None is planned for a time before `now`.
+pub fn planned_after(
+    rule: &Rule,
+    done: i32,
+    from: Timestamp,
+    zone: &Zone,
+    now: Timestamp,
+) -> Vec<PlannedStep> {
     let mut planned_for = from;
-    let steps = (1..).zip(&rule.steps).map(|(step, wanted)| {
-        planned_for = planned_for.plus(wanted.delay());
+    let coming = (1..).zip(&rule.steps).skip_while(|(step, _)| *step <= done);
+    let steps = coming.map(|(step, wanted)| {
+        planned_for = planned_for.plus(wanted.delay()).max(now);
         if let Some(time) = wanted.send_at {
             planned_for = time.from_on(planned_for, zone);
         }

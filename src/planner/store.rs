@@ -20,6 +20,7 @@ use crate::primitives::{
 };
 use crate::rules::{self, RuleStatus, StoredRule, TriggerKind};
 use crate::scoring::{VisitorSegment, is_of_visitors};
+use crate::secret::Secret;
 use crate::situation::{Arm, Situation};
 use crate::stores::Store;
 
@@ -391,6 +392,45 @@ pub fn write(
     writing.finish(conn)
 }
 
+/// The row of a planned step. Its variant is drawn by `identity`, as the holdout is, and kept with it.
+pub(super) fn message_of(
+    rule: &StoredRule,
+    secret: &Secret,
+    identity: &str,
+    customer: CustomerId,
+    enrolment: EnrolmentId,
+    planned: PlannedStep,
+    id: MessageId,
+) -> NewMessage {
+    let PlannedStep { step, planned_for, useful_until } = planned;
+    let lot = || {
+        let step = step.to_string();
+        let parts = [rule.rule.key.as_bytes(), step.as_bytes(), identity.as_bytes()];
+        secret.keyed_fraction("variant", &parts)
+    };
+    let wanted = rule.rule.steps.get(step as usize - 1);
+    let variant = wanted
+        .filter(|wanted| !wanted.variants.is_empty())
+        .and_then(|wanted| Some(wanted.variant_of(lot())?.name.clone()));
+    NewMessage {
+        variant,
+        customer_id: customer,
+        id,
+        store_id: rule.store,
+        rule_id: rule.id,
+        rule_version: rule.version,
+        enrolment_id: enrolment,
+        step,
+        class: rule.rule.class,
+        status: MessageStatus::Scheduled,
+        scheduled_at: planned_for,
+        useful_until,
+        planned_for,
+        attempts: 0,
+        shadow: rule.status == RuleStatus::Shadow,
+    }
+}
+
 /// Rows that are written together at the end, since most of a busy pass is new enrolments.
 struct Writing<'w> {
     pass: &'w Pass<'w>,
@@ -485,35 +525,11 @@ impl<'w> Writing<'w> {
         from: Timestamp,
     ) {
         let rule = &self.pass.rules[entry.rule];
-        let planned = steps::planned(&rule.rule, from, &entry.zone);
-        for PlannedStep { step, planned_for, useful_until } in planned {
-            // Drawn as the holdout is, and kept with the message.
-            let lot = || {
-                let step = step.to_string();
-                let parts = [rule.rule.key.as_bytes(), step.as_bytes(), entry.identity.as_bytes()];
-                self.pass.secret.keyed_fraction("variant", &parts)
-            };
-            let wanted = rule.rule.steps.get(step as usize - 1);
-            let variant = wanted
-                .filter(|wanted| !wanted.variants.is_empty())
-                .and_then(|wanted| Some(wanted.variant_of(lot())?.name.clone()));
-            self.messages.push(NewMessage {
-                variant,
-                customer_id: customer,
-                id: MessageId(self.at.new_id()),
-                store_id: rule.store,
-                rule_id: rule.id,
-                rule_version: rule.version,
-                enrolment_id: enrolment,
-                step,
-                class: rule.rule.class,
-                status: MessageStatus::Scheduled,
-                scheduled_at: planned_for,
-                useful_until,
-                planned_for,
-                attempts: 0,
-                shadow: rule.status == RuleStatus::Shadow,
-            });
+        for planned in steps::planned(&rule.rule, from, &entry.zone) {
+            let (secret, identity) = (self.pass.secret, &entry.identity);
+            let id = MessageId(self.at.new_id());
+            self.messages
+                .push(message_of(rule, secret, identity, customer, enrolment, planned, id));
         }
     }
 

@@ -1,4 +1,5 @@
-//! Watches the live rules: one that bounces, draws complaints, floods or falls silent is paused, and an operator lifts
+//! Watches the live rules: one that bounces, floods or falls silent is paused. Complaints are about the store, and so
+//! are bounces of which no rule alone draws enough to tell: then all its marketing mail is paused. An operator lifts
 //! the pause. The judgement is pure; the counts come from the ledger, by an index that holds them.
 
 use diesel::prelude::*;
@@ -10,7 +11,7 @@ use crate::db::{Conn, Db, DbError};
 use crate::ledger::{Outcome, Reason};
 use crate::primitives::{Delay, RuleId, Timestamp};
 use crate::rules::{self, Class, PauseReason, StoredRule};
-use crate::stores::Store;
+use crate::stores::{self, Store};
 
 const DAY: Delay = Delay::days(1);
 /// What is usual is learnt from so many days.
@@ -64,61 +65,94 @@ pub fn too_many_complaints(complaints: i64, sent: i64) -> bool {
     complaints >= 3 && complaints * 1_000 > sent * 3
 }
 
-/// Pauses the rules of `store` that should be; returns their keys, and why.
+/// What was paused, and why; its text says how to lift it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    Rule { key: String, reason: PauseReason },
+    Sending(PauseReason),
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule { key, reason } => write!(
+                f,
+                "rule {key} is paused: {reason}. When that is mended: homing rules resume {key}"
+            ),
+            Self::Sending(reason) => write!(
+                f,
+                "all marketing mail of the store is paused: {reason}. When that is mended: homing rules resume --sending"
+            ),
+        }
+    }
+}
+
+/// Pauses the rules of `store` that should be, or all its marketing mail; returns what was paused now.
 ///
 /// # Errors
 /// The database fails.
-pub fn watch(
-    db: &Db,
-    store: &Store,
-    now: Timestamp,
-) -> Result<Vec<(String, PauseReason)>, DbError> {
-    let found = db.read_here(|conn| -> Result<_, DbError> { Ok(judge_all(conn, store, now)?) })?;
-    if found.is_empty() {
+pub fn watch(db: &Db, store: &Store, now: Timestamp) -> Result<Vec<Stopped>, DbError> {
+    let (rules, sending) =
+        db.read_here(|conn| -> Result<_, DbError> { Ok(judge_all(conn, store, now)?) })?;
+    if rules.is_empty() && sending.is_none() {
         return Ok(Vec::new());
     }
     db.write_here(|conn| -> Result<_, DbError> {
         rules::store::lock(conn)?;
-        let mut paused = Vec::new();
-        for (rule, reason) in found {
+        let mut stopped = Vec::new();
+        for (rule, reason) in rules {
             if rules::store::pause(conn, rule.id, reason, now)? {
-                paused.push((rule.rule.key, reason));
+                stopped.push(Stopped::Rule { key: rule.rule.key, reason });
             }
         }
-        Ok(paused)
+        if let Some(reason) = sending
+            && stores::store::pause(conn, store.id, reason, now)?
+        {
+            stopped.push(Stopped::Sending(reason));
+        }
+        Ok(stopped)
     })
 }
 
-fn judge_all(
-    conn: &mut Conn,
-    store: &Store,
-    now: Timestamp,
-) -> QueryResult<Vec<(StoredRule, PauseReason)>> {
-    let live = rules::store::live(conn, store.id)?;
+/// The rules to pause, and why the store's marketing mail is to be, if it is.
+type Judged = (Vec<(StoredRule, PauseReason)>, Option<PauseReason>);
+
+fn judge_all(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Judged> {
+    // Those who complained before an operator lifted the pause have been heard.
+    let since = |at: Timestamp| store.resumed_at.map_or(at, |resumed| resumed.max(at));
     let mut sent_of_week = 0;
-    let mut judged = Vec::with_capacity(live.len());
-    for rule in live {
-        let week = counts(conn, rule.id, now.minus(WEEK), now)?;
+    let mut rules = Vec::new();
+    let mut others = Doings::default();
+    for rule in rules::store::live(conn, store.id)? {
+        let week = counts(conn, rule.id, since(now.minus(WEEK)), now)?;
         sent_of_week += sum(&week, |c| c.is(Outcome::Sent, None));
-        let reason = judge(&doings(conn, &rule, now)?);
-        judged.push((rule, reason));
+        let own = doings(conn, &rule, now)?;
+        match judge(&own) {
+            Some(reason) => rules.push((rule, reason)),
+            None if rule.rule.class == Class::Marketing => {
+                let live_since = rule.live_since.unwrap_or(now);
+                let day = counts(conn, rule.id, since(now.minus(DAY).max(live_since)), now)?;
+                others.sent += sum(&day, |c| c.is(Outcome::Sent, None));
+                others.refused += sum(&day, refused);
+            }
+            None => {}
+        }
     }
     let complaints = suppressions::table
         .filter(suppressions::store_id.eq(store.id))
         .filter(suppressions::reason.eq(SuppressionReason::Complaint))
-        .filter(suppressions::created_at.gt(now.minus(WEEK)));
+        .filter(suppressions::created_at.gt(since(now.minus(WEEK))));
     let complaints: i64 = diesel::QueryDsl::count(complaints).get_result(conn)?;
-    let complained = too_many_complaints(complaints, sent_of_week);
-    let reason_of = |rule: &StoredRule, own: Option<PauseReason>| {
-        let all = complained && rule.rule.class == Class::Marketing;
-        // Those who complained before an operator lifted the pause have been heard.
-        let is_new = rule.live_since.is_none_or(|since| since < now.minus(WEEK));
-        own.or((all && is_new).then_some(PauseReason::Complaints))
+    let sending = if too_many_complaints(complaints, sent_of_week) {
+        Some(PauseReason::Complaints)
+    } else {
+        judge(&others)
     };
-    Ok(judged
-        .into_iter()
-        .filter_map(|(rule, own)| reason_of(&rule, own).map(|reason| (rule, reason)))
-        .collect())
+    Ok((rules, sending))
+}
+
+fn refused(count: &Count) -> bool {
+    count.is(Outcome::Failed, Some(Reason::RefusedByServer))
 }
 
 fn doings(conn: &mut Conn, rule: &StoredRule, now: Timestamp) -> QueryResult<Doings> {
@@ -129,7 +163,7 @@ fn doings(conn: &mut Conn, rule: &StoredRule, now: Timestamp) -> QueryResult<Doi
     let lately = counts(conn, rule.id, now.minus(SILENT), now)?;
     let mut doings = Doings {
         sent: sum(&day, |c| c.is(Outcome::Sent, None)),
-        refused: sum(&day, |c| c.is(Outcome::Failed, Some(Reason::RefusedByServer))),
+        refused: sum(&day, refused),
         entered: sum(&day, |c| c.is(Outcome::Enrolled, None)),
         decisions: sum(&lately, |_| true),
         live_days: now.days_since(live_since).max(0.0) as i64,

@@ -6,7 +6,7 @@ use super::capped_count;
 use crate::db::Conn;
 use crate::db::schema::customers;
 use crate::primitives::{Delay, Timestamp};
-use crate::stores::Store;
+use crate::stores::{PauseReason, Store};
 
 /// Scores are made every night: older than this, a night was missed.
 const SCORES_OLD_AFTER: Delay = Delay::hours(36);
@@ -37,6 +37,8 @@ enum Scores {
 pub enum Alarm {
     InDoubt(i64),
     FailedToday(i64),
+    /// All marketing mail, by the program itself.
+    SendingPaused(PauseReason),
     RulesPaused(i64),
     NoSender,
     NoPostalAddress,
@@ -55,6 +57,9 @@ impl Alarms {
         }
         if self.failed_today > 0 {
             alarms.push(Alarm::FailedToday(self.failed_today));
+        }
+        if let Some(pause) = store.pause {
+            alarms.push(Alarm::SendingPaused(pause.reason));
         }
         if self.rules_paused > 0 {
             alarms.push(Alarm::RulesPaused(self.rules_paused));

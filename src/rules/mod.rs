@@ -13,6 +13,7 @@ mod samples;
 mod step;
 pub mod store;
 
+pub use crate::stores::{Pause, PauseReason};
 pub use apply::{Applied, apply, export, preview};
 pub use case::{MadeUp, RuleTest};
 pub use check::check;
@@ -21,7 +22,6 @@ pub use cron::Cron;
 pub use difference::{Change, ValueChange, changed_rule};
 pub use document::{DocumentErrors, Problem, ShopDocument, Words, defaults};
 pub use rule::{
-    Class, DayOffset, FIRST_ORDER, Pause, PauseReason, Rule, RuleStatus, Rung, StopOn, StoredRule,
-    Trigger, TriggerKind,
+    Class, DayOffset, FIRST_ORDER, Rule, RuleStatus, Rung, StopOn, StoredRule, Trigger, TriggerKind,
 };
 pub use step::{Exit, LocalTime, Otherwise, Step, StepEvent, Variant, Wording};

@@ -9,6 +9,7 @@ use super::condition::Condition;
 use super::cron::Cron;
 use super::step::Step;
 use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
+use crate::stores::Pause;
 use crate::text_enum;
 
 text_enum! {
@@ -26,27 +27,6 @@ text_enum! {
         Live = "live",
         Paused = "paused",
     }
-}
-
-text_enum! {
-    /// Why the program paused a rule by itself.
-    pub enum PauseReason {
-        /// The mail server refused too many of its addresses.
-        Bounces = "bounces",
-        /// Too many of those whom the store wrote to complained.
-        Complaints = "complaints",
-        /// Far more people entered than ever in a day.
-        Flood = "flood",
-        /// Nobody falls due any more, where many did every day.
-        Silence = "silence",
-    }
-}
-
-/// A pause that the program made, and that an operator alone lifts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Pause {
-    pub reason: PauseReason,
-    pub since: Timestamp,
 }
 
 text_enum! {

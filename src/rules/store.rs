@@ -186,11 +186,10 @@ pub fn put(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Quer
         insert_version(conn, existing.id, version, rule, now)?;
     }
     let retired_at: Option<Timestamp> = None;
-    // Other settings do not lift a pause that the program made; that the rule is off anyway makes it pointless.
-    let pause = existing.pause.filter(|_| runs(rule.status));
-    let (status, live_since) = match pause {
-        Some(_) => (RuleStatus::Paused, None),
-        None => (rule.status, live_since(&existing, rule, now)),
+    // No settings lift a pause that the program made.
+    let (status, live_since) = match existing.pause {
+        Some(_) if runs(rule.status) => (RuleStatus::Paused, None),
+        _ => (rule.status, live_since(&existing, rule, now)),
     };
     diesel::update(rules::table.filter(rules::id.eq(existing.id)))
         .set((
@@ -198,8 +197,6 @@ pub fn put(conn: &mut Conn, store: StoreId, rule: &Rule, now: Timestamp) -> Quer
             rules::status.eq(status),
             rules::live_since.eq(live_since),
             rules::retired_at.eq(retired_at),
-            rules::paused_for.eq(pause.map(|pause| pause.reason)),
-            rules::paused_at.eq(pause.map(|pause| pause.since)),
         ))
         .execute(conn)?;
     Ok(true)
@@ -344,7 +341,8 @@ pub fn pause(
 }
 
 /// Switches a rule on or off, as a new version, so that exported settings say so too. Says whether it changed;
-/// a retired or unknown rule does not. Needs a write transaction.
+/// a retired or unknown rule does not. A pause that the program made stays: [`resume`] alone lifts it. Needs a write
+/// transaction.
 pub fn set_status(
     conn: &mut Conn,
     id: RuleId,
@@ -353,7 +351,6 @@ pub fn set_status(
 ) -> QueryResult<bool> {
     lock(conn)?;
     match find(conn, id)? {
-        Some(stored) if stored.pause.is_some() && runs(status) => lift(conn, &stored, now),
         Some(stored) if !is_retired(conn, id)? => {
             put(conn, stored.store, &Rule { status, ..stored.rule }, now)
         }

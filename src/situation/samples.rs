@@ -30,6 +30,8 @@ pub fn store() -> Store {
         postal_address: Some("1 Lake Road".into()),
         sending: Sending::default(),
         scoring: Scoring::default(),
+        pause: None,
+        resumed_at: None,
     }
 }
 

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use jiff::civil::Time;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Dkim;
-use crate::primitives::{Currency, Delay, EmailAddress, StoreId, Zone};
+use super::{Dkim, Pause};
+use crate::primitives::{Currency, Delay, EmailAddress, StoreId, Timestamp, Zone};
 use crate::text_enum;
 
 /// A store with its settings in force.
@@ -25,6 +25,10 @@ pub struct Store {
     pub postal_address: Option<String>,
     pub sending: Sending,
     pub scoring: Scoring,
+    /// Set where the program paused all marketing mail.
+    pub pause: Option<Pause>,
+    /// When an operator last lifted such a pause: what was before is settled.
+    pub resumed_at: Option<Timestamp>,
 }
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Details, Scoring, Sending, Store};
+use super::{Details, Pause, PauseReason, Scoring, Sending, Store};
 use crate::db::Conn;
 use crate::db::schema::{fact_keys, stores};
 use crate::primitives::{Currency, StoreId, Timestamp, Zone};
@@ -21,6 +21,9 @@ struct Row {
     postal_address: Option<String>,
     sending: String,
     scoring: String,
+    paused_for: Option<PauseReason>,
+    paused_at: Option<Timestamp>,
+    resumed_at: Option<Timestamp>,
 }
 
 impl Row {
@@ -38,6 +41,9 @@ impl Row {
             postal_address: self.postal_address,
             sending: serde_json::from_str::<Sending>(&self.sending).unwrap_or_default(),
             scoring: serde_json::from_str::<Scoring>(&self.scoring).unwrap_or_default(),
+            pause: (self.paused_for.zip(self.paused_at))
+                .map(|(reason, since)| Pause { reason, since }),
+            resumed_at: self.resumed_at,
         }
     }
 }
@@ -105,6 +111,33 @@ pub fn save(
         ))
         .execute(conn)
         .map(|_| ())
+}
+
+/// Holds all marketing mail of the store, for a reason of the program's own. False where it is held already.
+pub fn pause(
+    conn: &mut Conn,
+    id: StoreId,
+    reason: PauseReason,
+    now: Timestamp,
+) -> QueryResult<bool> {
+    let sending = stores::table.filter(stores::id.eq(id).and(stores::paused_for.is_null()));
+    let paused = diesel::update(sending)
+        .set((stores::paused_for.eq(Some(reason)), stores::paused_at.eq(Some(now))))
+        .execute(conn)?;
+    Ok(paused > 0)
+}
+
+/// Lifts the pause of a store's marketing mail. False where there is none.
+pub fn resume(conn: &mut Conn, id: StoreId, now: Timestamp) -> QueryResult<bool> {
+    let paused = stores::table.filter(stores::id.eq(id).and(stores::paused_for.is_not_null()));
+    let resumed = diesel::update(paused)
+        .set((
+            stores::paused_for.eq(None::<PauseReason>),
+            stores::paused_at.eq(None::<Timestamp>),
+            stores::resumed_at.eq(Some(now)),
+        ))
+        .execute(conn)?;
+    Ok(resumed > 0)
 }
 
 /// Whether anything has been told of the store's customers yet.

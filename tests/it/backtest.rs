@@ -11,8 +11,11 @@ use homing::journal::fold::Frame;
 use homing::journal::{self, NewFact};
 use homing::ledger;
 use homing::planner::Positions;
+use homing::planner::watch::Stopped;
 use homing::primitives::{CustomerId, Delay, Timestamp};
 use homing::{rules, scoring};
+
+use diesel::prelude::*;
 
 use crate::on_both_backends;
 use crate::support::shop::*;
@@ -284,7 +287,7 @@ on_both_backends! {
         assert_eq!((tally.sent, tally.failed), (52, 8));
         let store = shop.store();
         let watch = |now| homing::planner::watch::watch(&test.db, &store, now).unwrap();
-        assert_eq!(watch(due.plus(HOUR)), [("browse".to_owned(), rules::PauseReason::Bounces)]);
+        assert_eq!(watch(due.plus(HOUR)), [Stopped::Rule { key: "browse".to_owned(), reason: rules::PauseReason::Bounces }]);
         assert_eq!(watch(due.plus(HOUR)), [], "it is paused already");
         let find = || test.db.read_here(|conn| rules::store::find_by_key(conn, store.id, "browse").map_err(DbError::from)).unwrap().unwrap();
         assert_eq!(find().status, rules::RuleStatus::Paused);
@@ -292,10 +295,59 @@ on_both_backends! {
         shop.apply(&settings, due.plus(HOUR));
         shop.apply(&settings.replace("1h", "2h"), due.plus(HOUR));
         assert_eq!((find().status, find().pause.map(|p| p.reason)), (rules::RuleStatus::Paused, Some(rules::PauseReason::Bounces)));
+        // Nor does switching it off and on again.
+        let set = |status| test.db.write_here(|conn| rules::store::set_status(conn, find().id, status, due.plus(HOUR)).map_err(DbError::from)).unwrap();
+        set(rules::RuleStatus::Paused);
+        set(rules::RuleStatus::Live);
+        assert_eq!((find().status, find().rule.status), (rules::RuleStatus::Paused, rules::RuleStatus::Live));
+        assert!(find().pause.is_some());
         let resumed = test.db.write_here(|conn| rules::store::resume(conn, find().id, due.plus(hours(2))).map_err(DbError::from));
         assert!(resumed.unwrap());
         let now = find();
         assert_eq!((now.status, now.pause, now.live_since), (rules::RuleStatus::Live, None, Some(due.plus(hours(2)))));
         assert_eq!(watch(due.plus(hours(3))), [], "what was before is settled");
+    }
+
+    async fn complaints_pause_the_stores_marketing_mail_and_owed_mail_still_goes(test: TestDb) {
+        let settings = NO_GUARDRAILS.to_owned() + "rate = \"1000/s\"\n"
+            + &rule("browse", "kind = \"visited_without_buying\", after = \"1h\"", "")
+            + &rule("thanks", "kind = \"order\", after = \"1h\"", "class = \"service\"");
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        let people: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+        let visit = |at: Timestamp| people.iter().map(move |who| views(who, at, "longjing"));
+        shop.tell_at(noon, people.iter().map(|who| consents(who, noon, true)).chain(visit(noon)).collect());
+        let due = noon.plus(HOUR);
+        assert_eq!(shop.tick(due).await.sent, 10);
+        let complain = |n: i64, at: Timestamp| {
+            use homing::db::schema::suppressions as s;
+            test.db.write_here(|conn| -> Result<_, DbError> {
+                let row = (s::store_id.eq(1_i64), s::email_key.eq(format!("c{n}@mail.example")), s::reason.eq("complaint"), s::created_at.eq(at.0));
+                Ok(diesel::insert_into(s::table).values(row).execute(conn)?)
+            }).unwrap();
+        };
+        (0..3).for_each(|n| complain(n, due.plus(Delay::seconds(n))));
+        let watch = |now| homing::planner::watch::watch(&test.db, &shop.store(), now).unwrap();
+        let paused = watch(due.plus(HOUR));
+        assert_eq!(paused, [Stopped::Sending(rules::PauseReason::Complaints)]);
+        assert!(paused[0].to_string().ends_with("homing rules resume --sending"));
+        assert_eq!(watch(due.plus(HOUR)), [], "once");
+
+        // Planning goes on, and what is owed leaves; applying settings lifts nothing.
+        let next = noon.plus(Delay::days(1));
+        shop.apply(&settings.replace("1000/s", "900/s"), next);
+        shop.tell_at(next, visit(next).chain([orders("p0", next, "1001")]).collect());
+        let tally = shop.tick(next.plus(HOUR)).await;
+        assert_eq!((tally.enrolled, tally.sent, tally.deferred), (10, 1, 9));
+        assert_eq!(shop.ledger("p1").last().unwrap(), "browse 1 deferred/paused");
+        assert_eq!(shop.ledger("p0").last().unwrap(), "thanks 1 sent");
+
+        let later = next.plus(hours(2));
+        test.db.write_here(|conn| -> Result<_, DbError> {
+            assert!(homing::stores::store::resume(conn, shop.store().id, later)?);
+            Ok(homing::outbox::store::release_all_paused(conn, shop.store().id, later)?)
+        }).unwrap();
+        assert_eq!(shop.tick(later).await.sent, 9);
+        assert_eq!(watch(later.plus(HOUR)), [], "those who complained before have been heard");
     }
 }

@@ -7,6 +7,7 @@ use homing::db::{DbError, schema};
 use homing::journal::Body;
 use homing::ledger::Instants;
 use homing::planner::Positions;
+use homing::planner::moves::{self, Moved};
 use homing::primitives::{CustomerId, Delay, MessageId, StoreId, Timestamp};
 
 use crate::on_both_backends;
@@ -124,6 +125,40 @@ on_both_backends! {
         assert_eq!(shop.messages("ann")[0].1, at("2026-06-02T02:00:00Z"), "ten in Shanghai, a day later");
         assert_eq!(shop.messages("bob")[0].1, at("2026-06-01T14:00:00Z"), "ten in New York");
         assert_eq!(shop.send(at("2026-06-01T14:00:00Z")).await.sent, 1);
+    }
+
+    async fn who_is_under_way_moves_to_the_new_version_on_request(test: TestDb) {
+        let head = NO_GUARDRAILS.to_owned() + &rule("thanks", AFTER, "");
+        let shop = Shop::open(&test, &(head.clone() + &step("3d") + &step("3d")));
+        let noon = two_order(&shop);
+        let first = noon.plus(Delay::hours(1));
+        assert_eq!(shop.tick(first).await.sent, 2);
+        let third = |who: &str| shop.messages(who).into_iter().map(|(said, at)| format!("{said} {at}")).collect::<Vec<_>>();
+        let before = third("ann");
+
+        // The second comes a day earlier, the third not at all; and then a version with four.
+        let now = noon.plus(Delay::hours(2));
+        shop.apply(&(head.clone() + &step("2d")), now);
+        assert_eq!(third("ann"), before, "nothing moves by itself");
+        let id = test.db.read_here(|conn| homing::rules::store::find_by_key(conn, StoreId(1), "thanks").map_err(DbError::from)).unwrap().unwrap().id;
+        let go = |at: Timestamp| moves::move_all(&test.db, &shop.store(), &test.secret(), id, Instants::at(at)).unwrap();
+        assert_eq!(go(now), Moved { moved: 2, ended: 0 });
+        assert_eq!(go(now), Moved::default(), "once");
+        let said: Vec<String> = shop.messages("ann").into_iter().map(|(said, _)| said).collect();
+        assert_eq!(said, ["1 sent", "2 scheduled", "3 cancelled moved"]);
+        assert_eq!(shop.messages("ann")[1].1, first.plus(Delay::days(2)));
+        assert_eq!(shop.ledger("ann").last().unwrap(), "thanks deferred/moved");
+        shop.tell(vec![orders("bob", first.plus(Delay::days(1)), "bob-2")]);
+        assert_eq!(shop.tick(first.plus(Delay::days(2))).await.sent, 2, "Ann's second, and Bob's first of another order");
+
+        shop.apply(&(head.clone() + &step("2d") + &step("1d") + &step("1d")), first.plus(Delay::days(2)));
+        assert_eq!(go(first.plus(Delay::days(2))), Moved { moved: 1, ended: 0 }, "Bob's alone: Ann is through");
+        let end = first.plus(Delay::days(9));
+        shop.apply(&head, end);
+        assert_eq!(go(end), Moved { moved: 0, ended: 1 });
+        assert_eq!(shop.tick(end).await.sent, 0);
+        assert_eq!(shop.ledger("bob").last().unwrap(), "thanks stopped/moved");
+        shop.counts();
     }
 
     async fn what_is_put_off_keeps_its_time_of_day(test: TestDb) {

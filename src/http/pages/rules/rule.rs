@@ -205,7 +205,10 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         stages: stages(format, rule.status),
         paused: rule.paused.map_or(String::new(), |(reason, since)| {
             let why = words::known(format, "pause_reason", reason.as_str());
-            format.text("rule.paused_by_itself", &[("why", &why), ("when", &format.when(since))])
+            format.text(
+                "rule.paused_by_itself",
+                &[("why", &why), ("when", &format.when(since)), ("key", &rule.key)],
+            )
         }),
         since: rule
             .live_since

@@ -27,7 +27,8 @@ pub struct Question {
 
 /// What the one button of the page switches to.
 pub fn next_status(rule: &Listed) -> Option<RuleStatus> {
-    if rule.retired_at.is_some() {
+    // What the program paused by itself is lifted on the command line, by whoever has mended the cause.
+    if rule.retired_at.is_some() || rule.paused.is_some() {
         return None;
     }
     Some(match rule.status {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::http::pages::format::Format;
+use crate::http::pages::words;
 use crate::reports::alarms::Alarm;
 
 #[derive(Debug, Default, Serialize)]
@@ -24,6 +25,9 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
                 Alarm::InDoubt(n) => ("in_doubt", "warn", *n, "/outbox?status=in_doubt", ""),
                 Alarm::FailedToday(n) => ("failed", "risk", *n, "/outbox?status=failed", ""),
                 Alarm::RulesPaused(n) => ("rules_paused", "risk", *n, "/rules", ""),
+                Alarm::SendingPaused(_) => {
+                    ("sending_paused", "risk", 0, "", "homing rules resume --sending")
+                }
                 Alarm::NoSender => ("no_sender", "risk", 0, "", "homing apply shop.toml"),
                 Alarm::NoPostalAddress => ("no_postal", "risk", 0, "", "homing apply shop.toml"),
                 Alarm::NoSmtp => ("no_smtp", "risk", 0, "", "HOMING_SMTP_URL"),
@@ -40,6 +44,10 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
             let text = match alarm {
                 Alarm::ScoresOld(at) | Alarm::ScoresHistoric(at) => {
                     format.text(&format!("alarm.{key}.text"), &[("when", &format.day(*at))])
+                }
+                Alarm::SendingPaused(reason) => {
+                    let why = words::known(format, "pause_reason", reason.as_str());
+                    format.text(&format!("alarm.{key}.text"), &[("why", &why)])
                 }
                 _ => format.text(&format!("alarm.{key}.text"), &[]),
             };
