@@ -175,7 +175,9 @@ impl House {
                 let batch: Vec<Value> = (first..first + each).map(kind).collect();
                 let body = json!({ "writeKey": self.key, "batch": batch }).to_string();
                 let length = body.len();
-                format!("POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+                format!(
+                    "POST /v1/batch HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
             })
             .collect()
     }

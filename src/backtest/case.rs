@@ -11,7 +11,7 @@ use crate::journal::{Body, Context, Payload, Source};
 use crate::ledger::{Outcome, Reason};
 use crate::planner::why;
 use crate::primitives::{CustomerId, Delay, EmailAddress, FactId, StoreId, Timestamp};
-use crate::rules::{MadeUp, RuleTest, ShopDocument};
+use crate::rules::{MadeUp, RuleTest, ShopDocument, Words};
 use crate::scoring::assess::Scored;
 use crate::scoring::forecast::Forecast;
 use crate::scoring::{Kind, Rfm};
@@ -25,6 +25,13 @@ pub struct Tested {
     pub passed: bool,
     /// What was decided, in the ledger's words.
     pub came: Vec<String>,
+}
+
+/// Reads with the words that a test may expect: those of the ledger.
+pub fn with_words<T>(read: impl FnOnce(Words) -> T) -> T {
+    let outcomes: Vec<&str> = Outcome::ALL.iter().map(|word| word.as_str()).collect();
+    let reasons: Vec<&str> = Reason::ALL.iter().map(|word| word.as_str()).collect();
+    read(Words { outcomes: &outcomes, reasons: &reasons })
 }
 
 const SOMEBODY: CustomerId = CustomerId(1);
@@ -65,7 +72,8 @@ pub fn judge(document: &ShopDocument, test: &RuleTest) -> Tested {
         arms: Vec::new(),
     };
     let score = test.customer.is_scored().then(|| score(test, from));
-    let (lived, situation) = life::live_to_the_end(&world, history, score);
+    let stays = test.customer.at_risk_since.map(|since| (rules[tested].id, since));
+    let (lived, situation) = life::live_to_the_end(&world, history, score, stays);
     let is_silent = |e: &&Event| e.rule == tested;
     let last = lived.events.iter().filter(is_silent).map(|event| event.at).max();
     let mut came: Vec<(Outcome, Option<Reason>)> = lived
@@ -156,7 +164,17 @@ fn fact(
 fn score(test: &RuleTest, from: Timestamp) -> ScoreThen {
     let MadeUp { segment, segment_since, r, f, m, .. } = test.customer;
     let MadeUp { p_alive, expected_orders_90d, value_at_risk, .. } = test.customer;
-    let is_told = p_alive.is_some() || expected_orders_90d.is_some() || value_at_risk.is_some();
+    let expected_at = test.customer.expected_at;
+    let is_told = p_alive.is_some()
+        || expected_orders_90d.is_some()
+        || value_at_risk.is_some()
+        || expected_at.is_some();
+    // What is expected holds of one order: the last before it. A later one overtakes it.
+    let is_order = |body: &Body| matches!(body, Body::OrderStated(_));
+    let last_order = |until| {
+        let orders = test.facts.iter().filter(|(at, body)| *at <= until && is_order(body));
+        orders.map(|(at, _)| *at).max()
+    };
     let forecast = Forecast {
         p_alive: p_alive.unwrap_or(1.0),
         p_order_30d: 0.0,
@@ -169,7 +187,7 @@ fn score(test: &RuleTest, from: Timestamp) -> ScoreThen {
         value_at_risk_week_ago: None,
         next_order_from: None,
         next_order_until: None,
-        next_order_expected_at: None,
+        next_order_expected_at: expected_at,
     };
     ScoreThen {
         segment_since: segment_since.unwrap_or(from),
@@ -181,7 +199,7 @@ fn score(test: &RuleTest, from: Timestamp) -> ScoreThen {
             frequency: 0,
             spent: 0,
             orders_count: 0,
-            last_order_at: None,
+            last_order_at: expected_at.and_then(last_order),
             usual_gap_days: None,
             forecast: is_told.then_some(forecast),
             p_first_order_30d: None,
@@ -193,7 +211,6 @@ fn score(test: &RuleTest, from: Timestamp) -> ScoreThen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Words;
 
     const SHOP: &str = r#"
 [store]
@@ -243,6 +260,80 @@ expect = { outcome = "enrolled" }
         let all = tested(&format!("[[rule.test]]\n{body}\n")).unwrap_or_else(|e| panic!("{e}"));
         assert!(all[1].passed, "of the other rule: {:?}", all[1].came);
         (all[0].passed, all[0].came.join(" + "))
+    }
+
+    /// The rule `rescue` with another trigger, and a test of it.
+    fn of(trigger: &str, at: &str, customer: &str, facts: &str) -> String {
+        let text = SHOP
+            .replace("TESTS", "")
+            .replace("kind = \"segment_entered\", segment = \"at_risk\"", trigger)
+            .replace("at = \"2026-06-01T12:00\"", &format!("at = \"{at}\"\nfacts = [{facts}]"))
+            .replace("segment = \"at_risk\", segment_since = \"2026-06-01T11:00\"", customer);
+        let templates = ["browse-reminder".to_owned(), "win-back".to_owned()];
+        let (document, tests) = with_words(|words| {
+            ShopDocument::parse_with_tests("shop.toml", &text, &templates, words)
+        })
+        .unwrap_or_else(|e| panic!("{e}"));
+        judge(&document, &tests[0]).came.join(" + ")
+    }
+
+    #[test]
+    fn every_kind_of_trigger_can_be_tested() {
+        let order = "{ kind = \"order_stated\", at = \"2026-05-01T10:00\", total = \"98.00\" }";
+        let cart = "{ kind = \"cart_changed\", at = \"2026-06-01T10:00\" }";
+        let checkout = "{ kind = \"checkout_started\", at = \"2026-06-01T10:00\" }";
+        let entered = "enrolled + sent";
+        for (trigger, at, customer, facts) in [
+            ("kind = \"visited_without_buying\", after = \"2h\"", "2026-06-01T12:00", "", SEEN),
+            ("kind = \"cart_abandoned\", after = \"2h\"", "2026-06-01T12:00", "", cart),
+            ("kind = \"checkout_abandoned\", after = \"2h\"", "2026-06-01T12:00", "", checkout),
+            ("kind = \"first_order\", after = \"2h\"", "2026-05-01T12:00", "", order),
+            ("kind = \"order\", after = \"2h\"", "2026-05-01T12:00", "", order),
+            ("kind = \"repurchase_due\", after = \"30d\"", "2026-05-31T10:00", "", order),
+            (
+                "kind = \"repurchase_due\"",
+                "2026-06-01T12:00",
+                "expected_at = \"2026-06-01T12:00\"",
+                order,
+            ),
+            ("kind = \"win_back\", after = \"30d\"", "2026-05-31T10:00", "", order),
+            (
+                "kind = \"at_risk\", p_alive_below = 0.4",
+                "2026-06-01T12:00",
+                "at_risk_since = \"2026-06-01T12:00\", p_alive = 0.3",
+                order,
+            ),
+            (
+                "kind = \"segment_entered\", segment = \"lost\"",
+                "2026-06-01T12:00",
+                "segment = \"lost\", segment_since = \"2026-06-01T12:00\"",
+                order,
+            ),
+            (
+                "kind = \"date\", field = \"birthday\"",
+                "2026-06-01T10:00",
+                "traits = { birthday = \"1990-06-01\" }",
+                "",
+            ),
+            ("kind = \"schedule\", cron = \"0 10 1 6 *\"", "2026-06-01T10:00", "", ""),
+        ] {
+            let came = of(trigger, at, customer, facts);
+            // A day begins at night: the mail waits for the morning, and then the morning is what is told.
+            let fits = came == entered || (trigger.contains("date") && came == "sent");
+            assert!(fits, "{trigger}: {came}");
+        }
+        let overtaken = format!("{order}, {}", order.replace("05-01", "05-20"));
+        let repurchase = "kind = \"repurchase_due\"";
+        let expected = "expected_at = \"2026-05-15T12:00\"";
+        assert_eq!(
+            of(repurchase, "2026-06-01T12:00", expected, &overtaken),
+            "sent",
+            "it left before"
+        );
+        let late = "expected_at = \"2026-06-01T12:00\"";
+        assert_eq!(of(repurchase, "2026-06-01T11:59", late, order), "not_eligible (not_due_yet)");
+        let safe = of("kind = \"at_risk\"", "2026-06-01T12:00", "p_alive = 0.9", order);
+        assert_eq!(safe, "not_eligible (nothing_happened)");
     }
 
     const SEEN: &str = "{ kind = \"product_viewed\", at = \"2026-06-01T10:00\" }";

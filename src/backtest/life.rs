@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::deeds;
+use super::house::Surroundings;
 use super::known::{Known, Told};
 use super::post::Post;
 use super::scores::{Course, Scores, start_of};
@@ -46,6 +47,8 @@ pub struct World<'w> {
     pub needs: Needs,
     /// `None` where no rule asks for scores.
     pub scores: Option<&'w Scores>,
+    /// What the whole store knows: its orders and its budget.
+    pub house: Surroundings<'w>,
     pub from: Timestamp,
     /// The clock stops just before.
     pub to: Timestamp,
@@ -75,6 +78,7 @@ impl<'w> World<'w> {
             categories,
             needs,
             scores,
+            house: Surroundings::default(),
             from,
             to,
         }
@@ -124,25 +128,32 @@ pub struct Lived {
 
 /// Replays one customer. The same history gives the same life.
 pub fn replay(world: &World, history: History) -> Lived {
-    let (mut lived, mut life) = live(world, history, None);
+    let (mut lived, mut life) = live(world, history, None, None);
     life.learn_until(Timestamp::MAX);
     lived.orders = life.placed_orders();
     lived
 }
 
-/// As [`replay`], with the situation in the end; `score` is what is said of one whom nobody scores.
+/// As [`replay`], with the situation in the end; `score` is what is said of one whom nobody scores, `stay` since when
+/// they are beyond the line of which `at_risk` rule.
 pub fn live_to_the_end(
     world: &World,
     history: History,
     score: Option<ScoreThen>,
+    stay: Option<(RuleId, Timestamp)>,
 ) -> (Lived, Situation) {
-    let (lived, life) = live(world, history, score);
+    let (lived, life) = live(world, history, score, stay);
     let mut situation = life.situation(Timestamp(world.to.0 - 1));
     situation.enrolments = life.enrolments;
     (lived, situation)
 }
 
-fn live<'w>(world: &'w World<'w>, history: History, score: Option<ScoreThen>) -> (Lived, Life<'w>) {
+fn live<'w>(
+    world: &'w World<'w>,
+    history: History,
+    score: Option<ScoreThen>,
+    stay: Option<(RuleId, Timestamp)>,
+) -> (Lived, Life<'w>) {
     let known = Known::of(history.facts);
     let mut lived = Lived::default();
     let mut joining = Vec::new();
@@ -162,6 +173,8 @@ fn live<'w>(world: &'w World<'w>, history: History, score: Option<ScoreThen>) ->
     life.arms = history.arms;
     life.joining = joining;
     life.score = score;
+    life.stays =
+        stay.map(|(rule, since)| Stay { rule, since, left_at: None }).into_iter().collect();
     life.live_until(world.to);
     lived.events.append(&mut life.events);
     lived.events.sort_by_key(|event| event.at);
@@ -424,8 +437,8 @@ impl<'w> Life<'w> {
         self.stays.retain(|stay| !is_over(stay));
         for rule in passed {
             if !self.stays.iter().any(|stay| stay.rule == *rule) {
-                // Who is beyond it when the replay begins came there before.
-                let is_news = now > self.world.from;
+                // Who is found beyond it by their first scoring as a buyer came there before: see `planner::stays`.
+                let is_news = self.first_scored.1.is_some_and(|at| at < now);
                 let since = if is_news { now } else { last_order_at.unwrap_or(now) };
                 self.stays.push(Stay { rule: *rule, since, left_at: None });
             }

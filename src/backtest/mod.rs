@@ -7,6 +7,7 @@
 pub mod case;
 mod contest;
 mod deeds;
+pub mod house;
 pub mod known;
 pub mod life;
 mod post;

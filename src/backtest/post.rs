@@ -3,7 +3,7 @@
 
 use super::life::{Event, World};
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
-use crate::outbox::door::{self, House, Knock, Verdict};
+use crate::outbox::door::{self, Knock, Verdict};
 use crate::outbox::{Message, MessageStatus};
 use crate::planner::steps::{self, PlannedStep};
 use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, Timestamp, Zone};
@@ -164,8 +164,7 @@ impl Post {
             situation: Some(situation),
             previous: of_it.find(|m| m.step == message.step - 1),
             left: &left,
-            // The whole store's day is nobody's life: budget and feed are not replayed.
-            house: House { sent_today: 0, newest_order: Some(now) },
+            house: world.house.at(now, situation.customer, &world.store.timezone),
             now,
         });
         let own = &mut self.messages[place];

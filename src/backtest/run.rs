@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use rayon::prelude::*;
 
+use super::house::{Closings, Surroundings, close};
 use super::life::{self, History, World};
 use super::scores::{Asked, Course, Scores};
 use super::sum::{AFTER_MAIL, Report, Sum};
@@ -21,6 +22,8 @@ use crate::secret::Secret;
 use crate::situation::{self, Arm};
 use crate::stores::Store;
 
+/// So often is everybody's life lived through at most, to find what a daily budget puts off.
+const LIVES: usize = 6;
 /// Customers per read.
 const PAGE: i64 = 1_000;
 /// Fifths are learnt from about so many people, where there are more: an edge between fifths is then off by less
@@ -90,17 +93,40 @@ pub fn run(
         false => None,
     };
     world.scores = scores.as_ref();
-    let seen = |done| (progress.seen)(done, people as usize);
-    let sum = each_page(db, store, to.plus(AFTER_MAIL), progress, seen, |page| {
-        page.into_par_iter()
-            .map(|person| {
-                let history = person.read()?;
-                let customer = history.customer;
-                Ok(Sum::of(&world, customer, &life::replay(&world, history)))
-            })
-            .try_reduce(Sum::default, |a, b| Ok(a.add(b)))
-    })?;
-    Ok(sum.report(&world, window, note(&world, &asked, people as usize)))
+    let orders = match store.sending.feed_max_age {
+        Some(_) => {
+            Some(db.read_here(|conn| store::orders(conn, store.id, to).map_err(DbError::from))?)
+        }
+        None => None,
+    };
+    world.house.orders = orders.as_deref();
+    let mut closings = Closings::new();
+    let (mut lived, mut full) = (0, 0);
+    let sum = loop {
+        let around = Surroundings { closings: Some(&closings), ..world.house };
+        let world = World { house: around, ..world.clone() };
+        // Of all the lives that are lived through as far as is known.
+        let (before, all) = (lived * people as usize, (lived + 1) * people as usize);
+        let seen = |done| (progress.seen)(before + done, all);
+        let mut sum = each_page(db, store, to.plus(AFTER_MAIL), progress, seen, |page| {
+            page.into_par_iter()
+                .map(|person| {
+                    let history = person.read()?;
+                    let customer = history.customer;
+                    Ok(Sum::of(&world, customer, &life::replay(&world, history)))
+                })
+                .try_reduce(Sum::default, |a, b| Ok(a.add(b)))
+        })?;
+        lived += 1;
+        if let Some(budget) = store.sending.daily_budget {
+            full = close(&mut closings, &std::mem::take(&mut sum.left), budget, zone);
+        }
+        if full == 0 || lived == LIVES {
+            break sum;
+        }
+    };
+    let note = note(&world, &asked, people as usize, full);
+    Ok(sum.report(&world, window, note))
 }
 
 /// One customer as stored, facts still unread: reading them is shared among the cores too.
@@ -233,8 +259,8 @@ fn learn_scores(
     Ok(Scores::learn(zone, first, last, &courses, learning, asked))
 }
 
-/// What the figures say, and what they do not.
-fn note(world: &World, asked: &Asked, people: usize) -> String {
+/// What the figures say, and what they do not. `full`: days on which more would leave than the budget allows, still.
+fn note(world: &World, asked: &Asked, people: usize, full: usize) -> String {
     let mut said = vec![
         "This shows volume and timing, not lift: who would have got mail and when, not what the mail would have earned."
             .to_owned(),
@@ -272,9 +298,14 @@ fn note(world: &World, asked: &Asked, people: usize) -> String {
             "Who shares a phone number or a device is taken from what is known today.".to_owned(),
         );
     }
-    let sending = &world.store.sending;
-    if sending.daily_budget.is_some() || sending.feed_max_age.is_some() {
-        said.push("Daily budget and feed heartbeat are not applied.".to_owned());
+    if let Some(budget) = world.store.sending.daily_budget {
+        said.push(match full {
+            0 => format!("The daily budget ({budget}) is applied; of those at one instant, chance says who waits."),
+            n => format!("On {n} days still more would leave than the daily budget ({budget}) allows: far more is due than it lets through."),
+        });
+    }
+    if world.store.sending.feed_max_age.is_some() {
+        said.push("The feed is as old as the newest order placed by then.".to_owned());
     }
     let others = world.rules.len() - 1;
     if others > 0 {

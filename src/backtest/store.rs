@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use crate::db::Conn;
-use crate::db::schema::{assignments, customers, products, suppressions};
+use crate::db::schema::{assignments, customers, orders, products, suppressions};
 use crate::primitives::{CustomerId, StoreId, Timestamp};
 use crate::situation::Arm;
 
@@ -31,6 +31,15 @@ pub fn count_people(conn: &mut Conn, store: StoreId) -> QueryResult<i64> {
         .filter(customers::store_id.eq(store))
         .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()));
     diesel::QueryDsl::count(people).get_result(conn)
+}
+
+/// When the store's orders were placed, up to `until`, oldest first.
+pub fn orders(conn: &mut Conn, store: StoreId, until: Timestamp) -> QueryResult<Vec<Timestamp>> {
+    orders::table
+        .filter(orders::store_id.eq(store).and(orders::placed_at.le(until)))
+        .order(orders::placed_at)
+        .select(orders::placed_at)
+        .load(conn)
 }
 
 /// Experiments drawn for the customers of an id range.

@@ -6,9 +6,11 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::Window;
+use super::house::{Place, place};
 use super::life::{Event, Lived, World};
 use crate::ledger::{Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, Timestamp};
+use crate::rules::Class;
 use crate::scoring::predict::history::scatter;
 
 /// An order within so long after a would-be mail is told as bought after it.
@@ -104,6 +106,8 @@ pub struct Sum {
     outcomes: BTreeMap<Kind, (Outcome, Option<Reason>, u64)>,
     sends_of_step: BTreeMap<i32, u64>,
     samples: BTreeMap<Kind, Vec<(u64, Sample)>>,
+    /// Where the day has a budget: the places of all marketing messages that left, of whichever rule.
+    pub left: Vec<Place>,
 }
 
 impl Sum {
@@ -144,6 +148,11 @@ impl Sum {
                 _ => {}
             }
             sum.note_down(customer, event);
+        }
+        if world.store.sending.daily_budget.is_some() {
+            let is_marketing = |e: &&Event| world.rules[e.rule].rule.class == Class::Marketing;
+            let sent = lived.events.iter().filter(|event| event.outcome == Outcome::Sent);
+            sum.left = sent.filter(is_marketing).map(|event| place(event.at, customer)).collect();
         }
         let bought_after = |at: &&Timestamp| {
             let next = lived.orders.partition_point(|placed| placed <= *at);
@@ -186,6 +195,7 @@ impl Sum {
         for (kind, (outcome, reason, n)) in other.outcomes {
             self.outcomes.entry(kind).or_insert((outcome, reason, 0)).2 += n;
         }
+        self.left.extend(other.left);
         for (step, n) in other.sends_of_step {
             *self.sends_of_step.entry(step).or_default() += n;
         }

@@ -38,6 +38,10 @@ pub struct MadeUp {
     pub expected_orders_90d: Option<f64>,
     /// Minor units of the store's currency.
     pub value_at_risk: Option<i64>,
+    /// When their next order is expected, by what was learnt of the last one before it.
+    pub expected_at: Option<Timestamp>,
+    /// Since when they are beyond the line that an `at_risk` rule draws.
+    pub at_risk_since: Option<Timestamp>,
 }
 
 impl Default for MadeUp {
@@ -56,6 +60,8 @@ impl Default for MadeUp {
             p_alive: None,
             expected_orders_90d: None,
             value_at_risk: None,
+            expected_at: None,
+            at_risk_since: None,
         }
     }
 }
@@ -63,7 +69,8 @@ impl Default for MadeUp {
 impl MadeUp {
     /// Whether anything of scoring is said of them.
     pub fn is_scored(&self) -> bool {
-        let known = [self.p_alive.is_some(), self.expected_orders_90d.is_some()];
+        let expects = self.expected_orders_90d.is_some() || self.expected_at.is_some();
+        let known = [self.p_alive.is_some(), expects];
         let fifths = [self.r, self.f, self.m].iter().any(Option::is_some);
         fifths || known.contains(&true) || self.segment.is_some() || self.value_at_risk.is_some()
     }

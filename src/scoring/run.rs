@@ -88,6 +88,11 @@ pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResul
     Ok(store::changed_since(conn, store.id, last.ran_at, many)? == many)
 }
 
+/// As of when the last live run of the store was made.
+pub fn last_as_of(conn: &mut Conn, store: &Store) -> diesel::QueryResult<Option<Timestamp>> {
+    Ok(store::last_live(conn, store.id)?.map(|run| run.as_of))
+}
+
 /// When the last live run of the store was made.
 pub fn last_ran_at(conn: &mut Conn, store: &Store) -> diesel::QueryResult<Option<Timestamp>> {
     Ok(store::last_live(conn, store.id)?.map(|run| run.ran_at))

@@ -13,7 +13,7 @@ use homing::ledger;
 use homing::planner::Positions;
 use homing::planner::watch::Stopped;
 use homing::primitives::{CustomerId, Delay, Timestamp};
-use homing::{rules, scoring};
+use homing::{planner, rules, scoring};
 
 use diesel::prelude::*;
 
@@ -101,6 +101,7 @@ fn settings() -> String {
         + &rule("back", back, frequent)
         + &rule("stay", stay, "priority = 70")
         + &rule("looked", "kind = \"order\", after = \"20h\"", looked)
+        + &rule("slipping", "kind = \"at_risk\", useful_for = \"24h\"", "priority = 60")
         + &rule("noon", "kind = \"schedule\", cron = \"0 12 * * 3\"", bought)
 }
 
@@ -116,6 +117,10 @@ async fn live(shop: &Shop<'_>, from: Timestamp, to: Timestamp) -> BTreeMap<Custo
             shop.tell_at(now, facts);
             let before = now.minus(Delay::seconds(1));
             scoring::rescore_changed(db, &shop.store(), before, now, now).unwrap();
+            let live = db
+                .read_here(|conn| rules::store::live(conn, shop.store().id).map_err(DbError::from))
+                .unwrap();
+            planner::stays::follow_changed(db, &shop.store(), &live, before, now, now).unwrap();
         }
         // The first looks at the whole window, the second at what changed.
         shop.plan_from(now, Some(&mut positions));
@@ -143,6 +148,10 @@ async fn live(shop: &Shop<'_>, from: Timestamp, to: Timestamp) -> BTreeMap<Custo
         ledgers.insert(customer, lines);
     }
     ledgers
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
 
 fn contest(shop: &Shop, key: &str) -> Contest {
@@ -220,7 +229,7 @@ on_both_backends! {
         for outcome in ["enrolled", "sent", "deferred", "suppressed", "held_out", "stopped", "not_eligible"] {
             assert!(told.iter().any(|line| line.3 == outcome), "the log holds no {outcome}");
         }
-        for rule in ["browse", "cart", "thanks", "back", "stay", "looked", "noon"] {
+        for rule in ["browse", "cart", "thanks", "back", "stay", "looked", "slipping", "noon"] {
             assert!(told.iter().any(|line| line.1 == rule), "the log holds nothing of {rule}");
         }
 
@@ -234,6 +243,39 @@ on_both_backends! {
         assert_eq!(report.per_day.iter().map(|day| day.sends).sum::<u64>(), report.would_send);
         assert_eq!(report.per_day.iter().map(|day| day.entered).sum::<u64>(), report.entered);
         assert_eq!(report.per_day.len(), 11);
+    }
+
+    async fn a_daily_budget_and_a_silent_feed_hold_back_in_a_backtest_too(test: TestDb) {
+        let settings = |more: &str| {
+            let browse = "kind = \"visited_without_buying\", after = \"1h\", useful_for = \"72h\"";
+            format!("{NO_GUARDRAILS}rate = \"1000/s\"\n{more}\n{}", rule("browse", browse, ""))
+        };
+        let shop = Shop::open(&test, &settings("daily_budget = 4"));
+        // Morning in Shanghai; all at one instant.
+        let morning = at("2026-06-02T01:00:00Z");
+        let people: Vec<String> = (0..10).map(|n| format!("p{n}")).collect();
+        let facts = people.iter().flat_map(|who| [consents(who, morning, true), views(who, morning, "longjing")]);
+        shop.tell_at(morning, facts.collect());
+        let report = backtested(&shop, "browse", "2026-06-01", "2026-06-08");
+        let sends: Vec<u64> = report.per_day.iter().map(|day| day.sends).filter(|n| *n > 0).collect();
+        assert_eq!((sends, report.would_send, report.deferred), (vec![4, 4, 2], 10, 6), "{}", report.note);
+        assert!(report.note.contains("The daily budget (4) is applied"), "{}", report.note);
+        // And live it is no other.
+        let mut live = Vec::new();
+        for day in 0..4 {
+            let now = morning.plus(HOUR).plus(Delay::days(day));
+            live.push(shop.tick(now).await.sent);
+        }
+        assert_eq!(live, [4, 4, 2, 0]);
+
+        // The last order came in on the second: from the fourth on, nobody knows who bought.
+        shop.apply(&settings("feed_max_age = \"2d\""), at("2026-06-02T00:00:00Z"));
+        shop.tell(vec![consents("ann", morning, true), orders("ann", morning, "1001")]);
+        let late = morning.plus(Delay::days(5));
+        shop.tell_at(late, vec![views("p0", late, "longjing")]);
+        let report = backtested(&shop, "browse", "2026-06-01", "2026-06-12");
+        assert_eq!(report.would_send, 10, "not the visit after the feed fell silent");
+        assert!(report.outcomes.iter().any(|o| o.reason == Some(ledger::Reason::FeedStale)), "{:?}", report.outcomes);
     }
 
     async fn why_is_told_as_of_any_time_from_what_was_known_then(test: TestDb) {

@@ -72,6 +72,24 @@ pub(super) enum Known<'s> {
 }
 
 impl Subject {
+    /// Takes over what scoring said of `other`.
+    pub fn take_scores(&mut self, other: &Self) {
+        self.segment.clone_from(&other.segment);
+        self.segment_since = other.segment_since;
+        self.at_risk_since = other.at_risk_since;
+        (self.r, self.f, self.m) = (other.r, other.f, other.m);
+        self.p_alive = other.p_alive;
+        self.p_order_30d = other.p_order_30d;
+        self.p_order_90d = other.p_order_90d;
+        self.expected_orders_30d = other.expected_orders_30d;
+        self.expected_orders_90d = other.expected_orders_90d;
+        self.expected_orders_365d = other.expected_orders_365d;
+        self.order_value = other.order_value;
+        self.value_at_risk = other.value_at_risk;
+        self.usual_gap_days = other.usual_gap_days;
+        self.next_order_expected_at = other.next_order_expected_at;
+    }
+
     /// Somebody of whom nothing is known, in a store of this currency.
     pub fn unknown(currency: &Currency) -> Self {
         Self {

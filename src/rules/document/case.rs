@@ -28,7 +28,7 @@ const KINDS: [(&str, &[&str]); 8] = [
     ("tracked", &["event"]),
 ];
 
-const CUSTOMER: [&str; 19] = [
+const CUSTOMER: [&str; 22] = [
     "external_id",
     "email",
     "consent",
@@ -48,6 +48,9 @@ const CUSTOMER: [&str; 19] = [
     "p_alive",
     "expected_orders_90d",
     "value_at_risk",
+    "expected_at",
+    "at_risk_since",
+    "traits",
 ];
 
 /// The tests of all rules, in the order of the text.
@@ -202,6 +205,10 @@ impl Reader<'_> {
                 };
                 tags.iter().filter_map(text).collect()
             }),
+            other: fields
+                .get("traits")
+                .map(|node| traits(node, &fields, problems))
+                .unwrap_or_default(),
             ..Traits::default()
         };
         made_up.segment = one_of("segment", &fields, &condition::SEGMENTS, problems)
@@ -214,6 +221,8 @@ impl Reader<'_> {
         made_up.p_alive = fields.number("p_alive", 0.0, 1.0, problems);
         made_up.expected_orders_90d = fields.number("expected_orders_90d", 0.0, 1e6, problems);
         made_up.value_at_risk = self.money("value_at_risk", &fields, problems);
+        made_up.expected_at = self.time("expected_at", &fields, problems);
+        made_up.at_risk_since = self.time("at_risk_since", &fields, problems);
         Some(made_up)
     }
 
@@ -313,6 +322,33 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whatever else a shop would tell of somebody: `{ birthday = "1990-05-01" }`.
+fn traits(
+    node: &Node,
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> serde_json::Map<String, serde_json::Value> {
+    let Value::Table(entries) = &node.value else {
+        fields.refuse("traits", node, "a table such as { birthday = \"1990-05-01\" }", problems);
+        return serde_json::Map::new();
+    };
+    let told = entries.iter().filter_map(|entry| {
+        let value = match &entry.node.value {
+            Value::Text(text) => text.clone().into(),
+            Value::Integer(n) => (*n).into(),
+            Value::Float(n) => (*n).into(),
+            Value::Flag(flag) => (*flag).into(),
+            _ => {
+                let what = "a text, a number, true or false";
+                fields.refuse(&entry.key, &entry.node, what, problems);
+                return None;
+            }
+        };
+        Some((entry.key.clone(), value))
+    });
+    told.collect()
 }
 
 fn one_of(
