@@ -327,7 +327,7 @@ expect = { outcome = "enrolled" }
         let expected = "expected_at = \"2026-05-15T12:00\"";
         assert_eq!(
             of(repurchase, "2026-06-01T12:00", expected, &overtaken),
-            "sent",
+            entered,
             "it left before"
         );
         let late = "expected_at = \"2026-06-01T12:00\"";

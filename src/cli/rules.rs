@@ -18,7 +18,7 @@ use crate::planner::moves;
 use crate::primitives::Clock;
 use crate::rules::{self, RuleStatus, StoredRule};
 use crate::secret::Secret;
-use crate::stores::{self, Store};
+use crate::stores::{self, PauseReason, Store};
 
 #[derive(Subcommand)]
 pub enum RulesCommand {
@@ -30,6 +30,13 @@ pub enum RulesCommand {
     /// Lift a rule's pause: it is live again, for what falls due from now on. With --sending, lift the pause that the
     /// program laid over all marketing mail of the store.
     Resume {
+        #[arg(required_unless_present = "sending", conflicts_with = "sending")]
+        key: Option<String>,
+        #[arg(long)]
+        sending: bool,
+    },
+    /// Pause a rule: what is planned waits while it is of use. With --sending, pause all marketing mail of the store.
+    Pause {
         #[arg(required_unless_present = "sending", conflicts_with = "sending")]
         key: Option<String>,
         #[arg(long)]
@@ -62,6 +69,8 @@ pub fn run(
         RulesCommand::Backtest(args) => backtest::run(args, config, db, store, clock),
         RulesCommand::List { format } => list(db, store, *format),
         RulesCommand::Resume { key: Some(key), .. } => resume(db, store, key, clock),
+        RulesCommand::Pause { key: Some(key), .. } => pause(db, store, key, clock),
+        RulesCommand::Pause { key: None, .. } => pause_sending(db, store, clock),
         RulesCommand::Move { key } => move_on(config, db, store, key, clock),
         RulesCommand::Resume { key: None, .. } => resume_sending(db, store, clock),
     }
@@ -115,6 +124,43 @@ fn item(stored: &StoredRule) -> serde_json::Value {
     item["live_since"] = json!(stored.live_since);
     item["pause"] = json!(stored.pause);
     item
+}
+
+fn pause(db: &Db, store: &Store, key: &str, clock: Clock) -> Result<(), CliError> {
+    let now = clock.now();
+    let found = db.write_here(|conn| -> Result<_, DbError> {
+        let found = rules::store::find_by_key(conn, store.id, key)?;
+        let paused = match &found {
+            Some(stored) => rules::store::set_status(conn, stored.id, RuleStatus::Paused, now)?,
+            None => false,
+        };
+        Ok(found.map(|_| paused))
+    })?;
+    match found {
+        None => Err(no_rule(key)),
+        Some(true) => {
+            println!("rule {key} is paused; lift it with: homing rules resume {key}");
+            Ok(())
+        }
+        Some(false) => {
+            println!("rule {key} is paused already");
+            Ok(())
+        }
+    }
+}
+
+fn pause_sending(db: &Db, store: &Store, clock: Clock) -> Result<(), CliError> {
+    let now = clock.now();
+    let pause = |conn: &mut _| {
+        stores::store::pause(conn, store.id, PauseReason::Operator, now).map_err(DbError::from)
+    };
+    match db.write_here(pause)? {
+        true => println!(
+            "all marketing mail of the store waits; lift that with: homing rules resume --sending"
+        ),
+        false => println!("marketing mail is paused already"),
+    }
+    Ok(())
 }
 
 fn move_on(

@@ -249,7 +249,8 @@ fn paused(knock: &Knock) -> Verdict {
     if now > message.useful_until {
         return Verdict::Expire { facts: Facts::new().with("useful_until", message.useful_until) };
     }
-    let facts = Facts::new().with_known("rule_status", knock.rule.map(|rule| rule.status));
+    let status = knock.rule.map_or("retired", |rule| rule.status.as_str());
+    let facts = Facts::new().with("rule_status", status);
     defer(message.useful_until, now.plus(WHILE_PAUSED), Reason::Paused, facts)
 }
 

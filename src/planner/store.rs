@@ -246,9 +246,10 @@ pub fn went_on_while_enrolled(
             TriggerKind::CheckoutAbandoned { .. } => ("checkout_started_at", "cart_started_at"),
             _ => continue,
         };
+        // The plus keeps SQLite from the rule's whole past: those that are open have an index of their own.
         let rows: Vec<Id> = diesel::sql_query(format!(
             "SELECT e.customer_id FROM enrolments e JOIN rollups r ON r.customer_id = e.customer_id \
-             WHERE e.store_id = $1 AND e.rule_id = $2 AND e.status IN ('active', 'waiting') \
+             WHERE e.store_id = $1 AND +e.rule_id = $2 AND e.status IN ('active', 'waiting') \
              AND r.{moment} > e.episode_until AND r.{start} <= e.episode_until"
         ))
         .bind::<BigInt, _>(store)
@@ -294,7 +295,7 @@ pub fn clicked_while_enrolled(
             since.0
         ),
         None => format!(
-            "SELECT DISTINCT e.customer_id FROM enrolments e WHERE e.store_id = $1 AND e.status = 'active' \
+            "SELECT DISTINCT e.customer_id FROM enrolments e WHERE e.store_id = $1 AND e.status IN ('active', 'waiting') \
              AND EXISTS (SELECT 1 FROM mail_events v WHERE v.customer_id = e.customer_id AND {clicked})"
         ),
     };

@@ -500,6 +500,29 @@ fn many_rules() -> Vec<StoredRule> {
     rules
 }
 
+#[test]
+fn who_was_drawn_stays_as_drawn_when_the_share_changes() {
+    let mut rule = rule(1, "browse", browse(hours(4)));
+    let mut who = ann_visited();
+    who.arms = vec![("browse".to_owned(), Arm::Holdout)];
+    rule.rule.holdout = 0.01;
+    let now = due();
+    let rules = [rule.clone()];
+    assert_eq!(said(&plan_at(&rules, &who, now), &rules), ["browse held_out/holdout"]);
+    who.arms = vec![("browse".to_owned(), Arm::Treatment)];
+    rule.rule.holdout = 0.99;
+    let rules = [rule.clone()];
+    assert_eq!(said(&plan_at(&rules, &who, now), &rules), ["browse enrolled"]);
+    // A holdout of everybody holds out everybody who comes, by name, and mails nobody.
+    who.arms.clear();
+    rule.rule.holdout = 1.0;
+    let rules = [rule];
+    assert_eq!(
+        said(&plan_at(&rules, &who, now), &rules),
+        ["browse: holdout", "browse held_out/holdout"]
+    );
+}
+
 proptest! {
     #[test]
     fn nobody_is_enrolled_without_consent_or_past_a_suppression(who in anybody(), hour in 0..200_i64) {

@@ -7,14 +7,19 @@ use crate::stores::{QuietHours, Sending};
 /// What the operator should know before the document goes in force; each names its rule.
 pub fn check(document: &ShopDocument) -> Vec<String> {
     let mut warnings = Vec::new();
-    if document.sending.holdout > 0.5 {
+    if document.sending.holdout >= 1.0 {
+        warnings.push(
+            "[sending] holdout = 1 holds everybody out: nobody ever gets marketing mail".to_owned(),
+        );
+    } else if document.sending.holdout > 0.5 {
         warnings.push(format!(
             "[sending] holdout = {} keeps most customers from ever getting marketing mail",
             document.sending.holdout
         ));
     }
     for rule in document.rules.iter().filter(|rule| rule.status != RuleStatus::Paused) {
-        let said = check_rule(rule, &document.sending);
+        let mut said = check_rule(rule, &document.sending);
+        said.extend(mail_of_others(rule, &document.rules));
         warnings.extend(said.into_iter().map(|warning| format!("rule {}: {warning}", rule.key)));
     }
     warnings
@@ -85,7 +90,9 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
         }
     }
     warnings.extend(audience_of_nobody(rule));
-    if rule.holdout > 0.5 {
+    if rule.holdout >= 1.0 {
+        warnings.push("holdout = 1 holds everybody out: nobody ever gets its mail".to_owned());
+    } else if rule.holdout > 0.5 {
         warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
     }
     match &rule.trigger.kind {
@@ -117,6 +124,9 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
 fn audience_of_nobody(rule: &Rule) -> Vec<String> {
     let Some(audience) = &rule.audience else { return Vec::new() };
     let mut warnings = Vec::new();
+    if let Some(both) = audience.contradiction() {
+        warnings.push(format!("its audience contradicts itself ({both}): it reaches nobody"));
+    }
     let of_buyers = matches!(
         rule.trigger.kind,
         TriggerKind::FirstOrder { .. }
@@ -129,6 +139,36 @@ fn audience_of_nobody(rule: &Rule) -> Vec<String> {
         warnings.push(format!(
             "its audience is who never ordered, but {} counts from an order: it reaches nobody",
             rule.trigger.kind.name()
+        ));
+    }
+    warnings
+}
+
+/// What its audience asks of the mail of other rules that can never be.
+fn mail_of_others(rule: &Rule, rules: &[Rule]) -> Vec<String> {
+    let Some(audience) = &rule.audience else { return Vec::new() };
+    let find = |key: &str| rules.iter().find(|other| other.key == key);
+    let mut warnings: Vec<String> = { audience.rules_received().into_iter() }
+        .filter(|key| find(key).is_none())
+        .map(|key| {
+            format!("its audience asks about mail of rule {key}, which is not in the settings")
+        })
+        .collect();
+    // Whoever can be reached only after the mail of one who can be reached only after this one's.
+    let mut before: Vec<&str> = audience.rules_demanded().into_iter().collect();
+    let mut seen = 0;
+    while let Some(key) = before.get(seen).copied() {
+        seen += 1;
+        let demands = find(key).and_then(|other| other.audience.as_ref());
+        let demands = demands.map(|audience| audience.rules_demanded()).unwrap_or_default();
+        before.extend(
+            { demands.into_iter() }.filter(|key| !before.contains(key)).collect::<Vec<_>>(),
+        );
+    }
+    if before.contains(&rule.key.as_str()) {
+        warnings.push(format!(
+            "its audience is who got mail of {}, which comes round to its own mail: nobody is ever first",
+            before.join(" and ")
         ));
     }
     warnings
@@ -205,6 +245,28 @@ mod tests {
                 "rule win-back: class = \"service\" sends without",
             ),
             (("wait = \"3d\"", "wait = \"0s\""), "step 2 has no `wait`"),
+            (("holdout = 0.20", "holdout = 1.0"), "rule win-back: holdout = 1 holds everybody out"),
+            (
+                (
+                    "{ field = \"order_days\", op = \"gte\", value = 2",
+                    "{ received = \"repurchase\" }, { received = \"none\" }, { field = \"spent\", op = \"lt\", value = 0 }, { field = \"spent\", op = \"gt\", value = 2",
+                ),
+                "asks about mail of rule none, which is not in the settings",
+            ),
+            (
+                (
+                    "{ field = \"order_days\", op = \"gte\", value = 2",
+                    "{ received = \"repurchase\" }, { field = \"order_days\", op = \"gte\", value = 2",
+                ),
+                "who got mail of repurchase, which comes round to its own mail",
+            ),
+            (
+                (
+                    "{ field = \"order_days\", op = \"gte\", value = 2",
+                    "{ field = \"spent\", op = \"lt\", value = 0 }, { field = \"spent\", op = \"gt\", value = 2",
+                ),
+                "its audience contradicts itself (",
+            ),
             (("until = \"365d\"", "until = \"91d\""), "reaches past until (91d)"),
             (
                 (

@@ -110,11 +110,13 @@ fn pairs(
             HOUSEHOLD + 1
         )
     };
+    // `CROSS JOIN` keeps SQLite to this order: from each customer to what they share, and on to who shares it. Left to
+    // itself it reads all links of the store for every customer.
     let by_phone = format!(
-        "SELECT mine.id AS customer_id, theirs.id AS other_id FROM customers mine \
-         JOIN customers theirs ON theirs.store_id = mine.store_id AND theirs.phone = mine.phone AND theirs.id <> mine.id \
-         WHERE mine.store_id = {store} AND mine.phone IS NOT NULL AND theirs.phone IS NOT NULL \
-         AND mine.merged_into IS NULL AND theirs.merged_into IS NULL{} AND {}",
+        "SELECT mine.id AS customer_id, theirs.id AS other_id FROM customers mine CROSS JOIN customers theirs \
+         WHERE mine.store_id = {store}{} AND mine.phone IS NOT NULL AND mine.merged_into IS NULL AND {} \
+         AND theirs.store_id = mine.store_id AND theirs.phone = mine.phone AND theirs.phone IS NOT NULL \
+         AND theirs.merged_into IS NULL AND theirs.id <> mine.id",
         among("mine.id"),
         few(
             "customers",
@@ -123,10 +125,11 @@ fn pairs(
     );
     let by_device = format!(
         "SELECT DISTINCT mine.customer_id, theirs.customer_id AS other_id FROM identities mine \
-         JOIN identity_links a ON a.store_id = mine.store_id AND a.target = mine.identity \
-         JOIN identity_links b ON b.store_id = a.store_id AND b.identity = a.identity AND b.target <> a.target \
-         JOIN identities theirs ON theirs.store_id = b.store_id AND theirs.identity = b.target \
-         WHERE mine.store_id = {store} AND a.identity LIKE 'anon:%' AND theirs.customer_id <> mine.customer_id{} AND {}",
+         CROSS JOIN identity_links a CROSS JOIN identity_links b CROSS JOIN identities theirs \
+         WHERE mine.store_id = {store}{} \
+         AND a.store_id = mine.store_id AND a.target = mine.identity AND a.identity LIKE 'anon:%' AND {} \
+         AND b.store_id = a.store_id AND b.identity = a.identity AND b.target <> a.target \
+         AND theirs.store_id = b.store_id AND theirs.identity = b.target AND theirs.customer_id <> mine.customer_id",
         among("mine.customer_id"),
         few("identity_links", "c.store_id = a.store_id AND c.identity = a.identity"),
     );

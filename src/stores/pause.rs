@@ -1,4 +1,4 @@
-//! A pause that the program made by itself: of one rule, or of all marketing mail of a store.
+//! A pause that settings do not lift: of one rule, by the program itself, or of all marketing mail of a store.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::primitives::Timestamp;
 use crate::text_enum;
 
 text_enum! {
-    /// Why the program paused a rule, or the store, by itself.
+    /// Why a rule, or the store, is paused.
     pub enum PauseReason {
         /// The mail server refused too many addresses.
         Bounces = "bounces",
@@ -16,6 +16,8 @@ text_enum! {
         Flood = "flood",
         /// Nobody falls due any more, where many did every day.
         Silence = "silence",
+        /// Somebody switched the store's marketing mail off.
+        Operator = "operator",
     }
 }
 

@@ -4,6 +4,7 @@
 //! customer is due. What is not known of a customer answers no comparison, not even `ne`; only `is_set` sees it.
 
 mod behaviour;
+mod sense;
 pub mod sql;
 mod subject;
 mod text;
