@@ -3,6 +3,7 @@
 pub mod api;
 pub mod auth;
 mod backtests;
+mod bodies;
 pub mod pages;
 pub mod public;
 pub mod server;
@@ -11,6 +12,8 @@ mod tracking;
 use std::sync::Arc;
 
 use actix_web::web;
+
+use bodies::Bodies;
 
 use crate::clicks::Recorder;
 use crate::config::Config;
@@ -32,6 +35,7 @@ pub struct App {
     pub metrics: Metrics,
     /// Where clicks and opens of mails go.
     pub clicks: Recorder,
+    bodies: Bodies,
 }
 
 impl App {
@@ -44,7 +48,17 @@ impl App {
     ) -> Self {
         let keys = KeyRing::new(db.clone());
         let clicks = Recorder::new(db.clone());
-        Self { db, journal, config, secret, clock, keys, metrics: Metrics::default(), clicks }
+        Self {
+            db,
+            journal,
+            config,
+            secret,
+            clock,
+            keys,
+            metrics: Metrics::default(),
+            clicks,
+            bodies: Bodies::default(),
+        }
     }
 }
 

@@ -1,14 +1,20 @@
 //! The HTTP server: routes, what is asked about the process itself, and what is logged and counted of a request.
 
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, Server, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{Error, HttpMessage, HttpResponse, HttpServer, web};
 use diesel::prelude::*;
+use futures::StreamExt;
 use serde_json::json;
 use tracing::field::Empty;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
@@ -19,6 +25,12 @@ use crate::db::{Db, DbError};
 
 /// How long requests in the air may take to finish when the server stops.
 pub const GRACE: Duration = Duration::from_secs(30);
+
+/// Open connections on each thread; more wait to be let in. What each holds is bounded, so all of it is.
+const CONNECTIONS: usize = 4_096;
+
+/// A client that takes longer to send a body is gone, or means harm.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Binds the configured address and serves on as many threads as there are cores, until its handle stops it.
 ///
@@ -33,6 +45,7 @@ pub fn start(
         actix_web::App::new()
             .app_data(app.clone())
             // The last wrapped runs first: what is counted and logged is the method that was sent.
+            .wrap(from_fn(patient))
             .wrap(from_fn(head_like_get))
             .wrap(from_fn(count))
             .wrap(TracingLogger::<Spans>::new())
@@ -44,6 +57,7 @@ pub fn start(
     .shutdown_timeout(GRACE.as_secs())
     .client_request_timeout(Duration::from_secs(10))
     .keep_alive(Duration::from_secs(75))
+    .max_connections(CONNECTIONS)
     .bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))
@@ -114,6 +128,56 @@ pub async fn head_like_get(
         request.head_mut().method = Method::GET;
     }
     next.call(request).await
+}
+
+/// Gives a body so long to arrive, and no longer: what trickles in holds a connection, and nothing else waits for it.
+/// What a handler leaves unread ends the connection: a body without end would else be taken in for ever.
+async fn patient(
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let payload = request.take_payload();
+    if matches!(payload, Payload::None) {
+        let response = next.call(request).await?;
+        return Ok(response.map_body(|_, body| Answer { body, _unread: None }));
+    }
+    let payload = Rc::new(RefCell::new(payload));
+    let is_read = Rc::new(Cell::new(false));
+    let (unread, was_read) = (Rc::clone(&payload), Rc::clone(&is_read));
+    let mut late = Box::pin(tokio::time::sleep(PATIENCE));
+    let timed = futures::stream::poll_fn(move |context| {
+        if let Poll::Ready(part) = payload.borrow_mut().poll_next_unpin(context) {
+            is_read.set(part.is_none());
+            return Poll::Ready(part);
+        }
+        late.as_mut().poll(context).map(|()| Some(Err(PayloadError::Incomplete(None))))
+    });
+    request.set_payload(Payload::Stream { payload: Box::pin(timed) });
+    let response = next.call(request).await?;
+    let unread = (!was_read.get()).then_some(unread);
+    Ok(response.map_body(|_, body| Answer { body, _unread: unread }))
+}
+
+/// An answer, and with it the body that it leaves unread: the server hangs up after such an answer, but goes on reading
+/// what nobody holds any more.
+struct Answer {
+    body: BoxBody,
+    _unread: Option<Rc<RefCell<Payload>>>,
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
 }
 
 /// Counts every answer by what kind of caller it was for.

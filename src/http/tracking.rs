@@ -3,8 +3,6 @@
 //! SDKs drop what is answered with a 4xx and send again what is answered with 429 or 5xx. So a 4xx is for what no
 //! retry mends, and nothing here ever answers 3xx, which they take for delivered.
 
-use std::time::Duration;
-
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderValue};
@@ -18,6 +16,7 @@ use futures::StreamExt;
 use serde_json::json;
 
 use super::App;
+use super::bodies::{Full, Held};
 use crate::db::DbError;
 use crate::intake::tracking_api::{
     Arrival, BodyError, Call, Envelope, EventError, Kind, MAX_BODY, Outcome, claims, read, unpack,
@@ -29,8 +28,8 @@ use crate::keys::{Key, Scope};
 /// Larger bodies are unpacked and read off the thread that serves connections.
 const INLINE: usize = 16 << 10;
 
-/// A client that takes longer to send half a megabyte is gone, or means harm.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How gzip begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let one = |kind| web::post().to(move |a, r, p| ingest(a, r, p, Call::One(kind)));
@@ -113,6 +112,12 @@ impl ResponseError for Refusal {
     }
 }
 
+impl From<Full> for Refusal {
+    fn from(_: Full) -> Self {
+        Self::Overloaded
+    }
+}
+
 impl From<DbError> for Refusal {
     fn from(error: DbError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "a tracking request failed");
@@ -128,7 +133,12 @@ async fn ingest(
 ) -> Result<HttpResponse, Refusal> {
     let received_at = app.clock.now();
     let gzip = is_gzip(&request)?;
-    let bytes = collect(&request, payload).await?;
+    // Held until the facts are stored: what waits for the journal counts too.
+    let mut held = app.bodies.hold();
+    let bytes = collect(&request, payload, &mut held).await?;
+    if gzip || bytes.starts_with(&GZIP) {
+        held.grow(MAX_BODY)?;
+    }
     let heavy = bytes.len() > INLINE;
     let in_header = header_key(&request);
     let seek = in_header.is_none();
@@ -230,27 +240,27 @@ async fn off_the_loop<T: Send + 'static>(
 }
 
 /// The body as sent. Our own limit and time, and no look at its Content-Type, which three of seven SDKs get wrong.
-async fn collect(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, Refusal> {
+async fn collect(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    held: &mut Held,
+) -> Result<Vec<u8>, Refusal> {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|n| n.to_str().ok()?.parse().ok()).unwrap_or(0);
     if announced > MAX_BODY {
         return Err(BodyError::TooLarge.into());
     }
-    let mut body = Vec::with_capacity(announced);
-    let all = async {
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Refusal::BrokenOff)?;
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(BodyError::TooLarge.into());
-            }
-            body.extend_from_slice(&chunk);
+    // What is announced and never sent must cost nothing.
+    let mut body = Vec::with_capacity(announced.min(INLINE));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Refusal::BrokenOff)?;
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(BodyError::TooLarge.into());
         }
-        Ok(())
-    };
-    match tokio::time::timeout(PATIENCE, all).await {
-        Ok(collected) => collected.map(|()| body),
-        Err(_) => Err(Refusal::BrokenOff),
+        held.grow(chunk.len())?;
+        body.extend_from_slice(&chunk);
     }
+    Ok(body)
 }
 
 fn is_gzip(request: &HttpRequest) -> Result<bool, Refusal> {
