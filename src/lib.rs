@@ -5,6 +5,8 @@ pub mod db; //         the door to both databases
 pub mod config; //     settings of the process
 pub mod secret; //     keyed hashes
 pub mod metrics; //    what the process counts of its work
+pub mod restores; //   a database put back from a backup: paused until an operator says so
+pub mod replicas; //   the processes that serve one database
 pub mod stores; //     a store and its settings
 pub mod keys; //       who may call: API keys, of one store each
 pub mod users; //      who may sign in, and what they may do

@@ -16,6 +16,7 @@ use crate::db::{Db, DbError};
 use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::planner::{self, Positions};
 use crate::primitives::{Delay, StoreId, Timestamp};
+use crate::replicas::{self, Replica};
 use crate::rules;
 use crate::scoring;
 use crate::stores::{self, Store};
@@ -32,7 +33,10 @@ struct Runs {
     clocks: Clocks,
     stopping: CancellationToken,
     positions: Arc<Mutex<Positions>>,
-    sending: Mutex<()>,
+    /// A store is sent for by one run at a time; a long backlog of one store holds up no other.
+    sending: Mutex<HashMap<StoreId, Arc<Mutex<()>>>>,
+    /// This process among those that serve one database; `None` where it is the only one.
+    replica: Option<Replica>,
     scoring: Mutex<()>,
     /// Until when each store's changed customers are scored anew: a mere hint.
     rescored: Mutex<HashMap<StoreId, Timestamp>>,
@@ -54,6 +58,7 @@ impl Runner {
     pub async fn start(
         office: PostOffice,
         tick: Duration,
+        replica: Option<Replica>,
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Result<Self, StartError> {
@@ -62,7 +67,8 @@ impl Runner {
             clocks: Clocks::system(),
             stopping: stopping.clone(),
             positions: Arc::default(),
-            sending: Mutex::new(()),
+            sending: Mutex::default(),
+            replica,
             scoring: Mutex::new(()),
             rescored: Mutex::default(),
             watched: Mutex::default(),
@@ -81,12 +87,17 @@ impl Runner {
             })
         };
         scheduler.add(every(tick, |runs| Box::pin(runs.plan_and_send()))?).await?;
+        if runs.replica.is_some() {
+            let every_beat = Duration::from_micros(replicas::BEAT.micros().unsigned_abs());
+            scheduler.add(every(every_beat, |runs| Box::pin(runs.beat()))?).await?;
+        }
         scheduler.add(every(SCORING_TICK, |runs| Box::pin(runs.score()))?).await?;
         scheduler.start().await?;
         // At once, not a tick later: a restart should not be felt.
         tasks.spawn({
             let runs = runs.clone();
             async move {
+                runs.clone().beat().await;
                 runs.clone().score().await;
                 runs.plan_and_send().await;
             }
@@ -117,11 +128,20 @@ impl Runs {
         for store in &stores {
             self.plan(store).await;
         }
-        // Sending may take longer than a tick; planning goes on meanwhile.
-        let Ok(_single) = self.sending.try_lock() else { return };
+        // Sending may take longer than a tick; planning goes on meanwhile, and so does settling what the dead left.
         self.office.metrics.passes.with_label_values(&["send"]).inc();
-        for store in stores {
-            self.send(store).await;
+        futures::future::join_all(stores.into_iter().map(|store| self.send(store))).await;
+    }
+
+    async fn beat(self: Arc<Self>) {
+        let Some(replica) = self.replica.clone() else { return };
+        let now = self.clocks.instants().machine;
+        let beaten = self
+            .office
+            .db
+            .write(move |conn| replicas::beat(conn, &replica, now).map_err(DbError::from));
+        if let Err(error) = beaten.await {
+            tracing::warn!(%error, "the other processes were not told that this one lives");
         }
     }
 
@@ -187,6 +207,8 @@ impl Runs {
                 tracing::error!(store = %id, error = %chain(&error), "lost messages were not settled")
             }
         }
+        let single = self.sending.lock().await.entry(id).or_default().clone();
+        let Ok(_single) = single.try_lock() else { return };
         match worker::deliver_due(&self.office, &store, self.clocks, &self.stopping).await {
             Ok(tally) if tally != Default::default() => tracing::info!(store = %id, ?tally, "sent"),
             Ok(_) => {}
@@ -206,13 +228,19 @@ impl Runs {
             }
             let (db, id, now) = (self.office.db.clone(), store.id, self.clocks.instants().now);
             let since = self.rescored.lock().await.get(&id).copied();
-            let work = move || score_if_due(&db, &store, since, now);
+            let work = move || {
+                db.alone(crate::db::Job::Scoring, store.id, || {
+                    score_if_due(&db, &store, since, now)
+                })
+            };
             match on_blocking_thread(work).await {
-                Ok(Scored::Changed { until }) => {
+                // Another process is at it.
+                Ok(None) => {}
+                Ok(Some(Scored::Changed { until })) => {
                     self.rescored.lock().await.insert(id, until);
                 }
                 // Whoever entered a segment did so at the run's time, which the planner may have passed already.
-                Ok(Scored::All) => {
+                Ok(Some(Scored::All)) => {
                     self.rescored.lock().await.insert(id, now.minus(SETTLED_AFTER));
                     self.office.metrics.passes.with_label_values(&["score"]).inc();
                     self.positions.lock().await.forget(id);

@@ -2,13 +2,16 @@
 
 use diesel::sql_types::BigInt;
 
-use super::CliError;
+use super::{CliError, watchman};
 use crate::config::Config;
+use crate::db::copy::{self, Look};
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
 use crate::mail::Transport;
 use crate::mail::dkim::Signer;
 use crate::primitives::{Clock, Delay, Timestamp};
+use crate::replicas::{self, Replica};
+use crate::restores;
 use crate::rules::{self, StoredRule};
 use crate::secret::Secret;
 use crate::stores::{self, Dkim, Sender, Store};
@@ -46,6 +49,13 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
     let (db, finding) = database(config);
     tell("database", finding);
     if let Some(db) = &db {
+        tell("database", soundness(db));
+        if let Some(finding) = restored(db) {
+            tell("restored", finding);
+        }
+        for finding in servers(config, db, clock.now()) {
+            tell("servers", finding);
+        }
         match find_store(db, store_key) {
             Ok(store) => {
                 for finding in store_settings(&store) {
@@ -96,6 +106,78 @@ fn database(config: &Config) -> (Option<Db>, Finding) {
                 "check HOMING_DATABASE_URL, and that the database runs and lets us in".to_owned();
             (None, Broken { what: format!("{url}: {why}"), mend })
         }
+    }
+}
+
+/// Whether the files are as they were written: reads all of an SQLite file.
+fn soundness(db: &Db) -> Finding {
+    let mend = "stop serving it, keep a copy of the files, and put a backup back: docs/backup.md"
+        .to_owned();
+    match db.read_here(|conn| copy::faults(conn, Look::Quick).map_err(DbError::from)) {
+        Ok(faults) if faults.is_empty() => Well("its pages are sound".to_owned()),
+        Ok(faults) => Broken { what: format!("it is not sound: {}", faults.join("; ")), mend },
+        Err(error) => Broken { what: format!("it is not sound: {}", chain(&error)), mend },
+    }
+}
+
+/// A return from a backup that nobody has dealt with yet.
+fn restored(db: &Db) -> Option<Finding> {
+    let pause = db.read_here(|conn| restores::pause(conn).map_err(DbError::from));
+    let pause = match pause {
+        Ok(pause) => pause?,
+        Err(error) => {
+            return Some(Broken { what: chain(&error), mend: "homing migrate".to_owned() });
+        }
+    };
+    let knows = pause.knows_until.map_or_else(
+        || "it knows nothing".to_owned(),
+        |at| format!("it knows nothing after {:.0}", at.to_jiff()),
+    );
+    Some(Broken {
+        what: format!(
+            "it was put back from a backup at {:.0}, and {knows}: nothing is planned or sent",
+            pause.restored_at.to_jiff()
+        ),
+        mend: "tell it what it missed (docs/backup.md), then: homing resume".to_owned(),
+    })
+}
+
+/// Who serves the database now.
+fn servers(config: &Config, db: &Db, now: Timestamp) -> Vec<Finding> {
+    if let Some(file) = config.database.file() {
+        let served = watchman::server_of(&file);
+        return served.map(|by| Well(format!("it is served by {by}"))).into_iter().collect();
+    }
+    let heard_of = db.read_here(|conn| replicas::heard_of(conn, now).map_err(DbError::from));
+    let heard_of = match heard_of {
+        Ok(heard_of) => heard_of,
+        Err(error) => {
+            return vec![Broken { what: chain(&error), mend: "homing migrate".to_owned() }];
+        }
+    };
+    heard_of.iter().map(|replica| serving(replica, now)).collect()
+}
+
+fn serving(replica: &Replica, now: Timestamp) -> Finding {
+    let Replica { host, process, address, version, started_at, seen_at, .. } = replica;
+    let who = format!("process {process} on {host} ({address}, {version})");
+    let ahead = Delay::seconds((seen_at.0 - now.0) / 1_000_000);
+    if ahead > TOLERABLE_SKEW {
+        return Broken {
+            what: format!("{who} was heard of at {seen_at}, and it is {now} here"),
+            mend: "set both machines' clocks, and keep them set (NTP)".to_owned(),
+        };
+    }
+    if replica.is_alive(now) {
+        return Well(format!("{who} serves it since {:.0}", started_at.to_jiff()));
+    }
+    Doubtful {
+        what: format!(
+            "{who} was last heard of at {:.0}: it died, or stands still",
+            seen_at.to_jiff()
+        ),
+        mend: "look at its log, and start it again; what it held is settled by the others"
+            .to_owned(),
     }
 }
 
@@ -323,7 +405,7 @@ fn links(config: &Config) -> Finding {
 }
 
 /// The error and its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod at_risk;
+mod backup;
 mod canary;
 mod customer;
 mod demo;
@@ -14,6 +15,8 @@ mod facts;
 mod import;
 mod key;
 mod rebuild;
+mod restore;
+mod resume;
 mod rules;
 mod score;
 mod segments;
@@ -21,6 +24,7 @@ mod serve;
 mod table;
 mod tick;
 mod user;
+mod watchman;
 mod why;
 
 use std::process::ExitCode;
@@ -54,6 +58,12 @@ enum Command {
     Migrate,
     /// Check the database, the store, the mail server and the clock, and say what to mend.
     Doctor,
+    /// Copy the database and its secret into a file, whole, while everything goes on.
+    Backup(backup::BackupArgs),
+    /// Put a backup in the database's place, checked and paused: nothing old is sent.
+    Restore(restore::RestoreArgs),
+    /// Lift the pause of a database that was put back from a backup.
+    Resume(resume::ResumeArgs),
     /// Bring orders, customers or products in from a CSV file.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -113,6 +123,13 @@ pub fn run() -> ExitCode {
                 Ok(())
             }
             Command::Doctor => doctor::run(&config, &cli.store, Clock::System),
+            Command::Backup(args) => backup::run(&args, &config),
+            Command::Restore(args) => restore::run(&args, &config, Clock::System),
+            Command::Resume(args) => {
+                let db = open(&config)?;
+                db.migrate()?;
+                resume::run(&args, &db, Clock::System)
+            }
             Command::Score(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 score::run(&args, &db, &store, Clock::System)

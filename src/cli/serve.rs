@@ -8,13 +8,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{CliError, open};
+use super::{CliError, open, watchman};
 use crate::config::Config;
+use crate::db::{Backend, DbError};
 use crate::http::pages::Pages;
 use crate::http::{App, server};
 use crate::journal::Journal;
 use crate::outbox::PostOffice;
 use crate::primitives::Clock;
+use crate::replicas::{self, Replica};
+use crate::restores;
 use crate::schedule::Runner;
 use crate::secret::Secret;
 
@@ -26,6 +29,8 @@ pub struct Serve {
 }
 
 pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
+    // Before the schema is touched: the other one may be an older program.
+    let _watch = watchman::take(&config)?;
     let db = open(&config)?;
     if !args.no_migrate {
         db.migrate()?;
@@ -34,6 +39,12 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
             .hint("run `homing migrate`, or start without --no-migrate"));
     }
     let secret = Secret::load(&config)?;
+    if let Some(pause) = db.read_here(|conn| restores::pause(conn).map_err(DbError::from))? {
+        eprintln!(
+            "This database was put back from a backup at {:.0}: nothing is planned or sent until `homing resume`.",
+            pause.restored_at.to_jiff()
+        );
+    }
     let (journal, writer) = Journal::start(db.clone(), secret.clone(), Clock::System);
     let app = web::Data::new(App::new(db, journal, Arc::new(config), secret, Clock::System));
     // Before anything is served: templates that cannot be used are told at the start, not at the first mail.
@@ -68,7 +79,10 @@ async fn serve(app: web::Data<App>, office: PostOffice) -> Result<(), CliError> 
     // The scheduler and the sender run as tasks of this tracker, and end when the token says so.
     let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
     let transport = office.transport.clone();
-    let runner = Runner::start(office, app.config.tick, &tasks, &stopping).await?;
+    // An SQLite file is served by one process, which its lock tells of.
+    let replica = (app.db.backend() == Backend::Postgres)
+        .then(|| Replica::new(address.to_string(), Clock::System.now()));
+    let runner = Runner::start(office, app.config.tick, replica.clone(), &tasks, &stopping).await?;
     eprintln!("Homing listens on http://{address}");
 
     tokio::select! {
@@ -90,6 +104,14 @@ async fn serve(app: web::Data<App>, office: PostOffice) -> Result<(), CliError> 
     tasks.close();
     handle.stop(true).await;
     tasks.wait().await;
+    if let Some(replica) = replica {
+        let now = Clock::System.now();
+        let left =
+            app.db.write(move |conn| replicas::leave(conn, &replica, now).map_err(DbError::from));
+        if let Err(error) = left.await {
+            tracing::warn!(%error, "the others were not told that this process stops");
+        }
+    }
     // Whoever clicked last is written down, too.
     app.clicks.write(Clock::System.now()).await;
     if let Some(transport) = transport {

@@ -14,6 +14,7 @@ use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::outbox::{self, Tally};
 use crate::planner;
 use crate::primitives::{Clock, Timestamp};
+use crate::restores;
 use crate::secret::Secret;
 use crate::stores::{self, Store};
 
@@ -64,6 +65,12 @@ pub fn run(args: &TickArgs, config: &Config, db: &Db, store: Store) -> Result<()
         );
     }
 
+    if let Some(pause) = db.read_here(|conn| restores::pause(conn).map_err(DbError::from))? {
+        eprintln!(
+            "Nothing is planned or sent: this database was put back from a backup at {:.0}. Lift that with: homing resume",
+            pause.restored_at.to_jiff()
+        );
+    }
     let mut tally = worker::settle_lost(db, &store, clocks.instants())?;
     let stopped = planner::watch::watch(db, &store, clocks.instants().now)?;
     for what in &stopped {

@@ -2,6 +2,7 @@
 //!
 //! Knows tables and dialects; knows no capability.
 
+pub mod copy;
 mod migrate;
 mod pool;
 pub mod schema;
@@ -89,6 +90,13 @@ macro_rules! text_enum {
             }
         }
     };
+}
+
+/// What one process at a time does for a store; the number is its lock's on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i64)]
+pub enum Job {
+    Scoring = 0x686f_6d66_0000_0000,
 }
 
 /// What a read or a write can fail with, apart from its own errors.
@@ -180,6 +188,39 @@ impl Db {
         let db = self.clone();
         let work = tokio::task::spawn_blocking(move || db.write_here(f));
         work.await.unwrap_or_else(|_| Err(DbError::BrokenOff.into()))
+    }
+
+    /// Runs `f` unless another process is at the same job now: `None` then. Ends with the process, however that ends.
+    ///
+    /// SQLite is served by one process, which sees to it itself.
+    pub fn alone<T, E: From<DbError>>(
+        &self,
+        job: Job,
+        store: crate::primitives::StoreId,
+        f: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        let mut conn = self.writers.get().map_err(DbError::from)?;
+        let Conn::Postgres(pg) = &mut *conn else {
+            drop(conn);
+            return f().map(Some);
+        };
+        #[derive(QueryableByName)]
+        struct Taken {
+            #[diesel(sql_type = diesel::sql_types::Bool)]
+            taken: bool,
+        }
+        let key = job as i64 | store.0;
+        let take = diesel::sql_query("SELECT pg_try_advisory_lock($1) AS taken")
+            .bind::<diesel::sql_types::BigInt, _>(key);
+        if !take.get_result::<Taken>(pg).map_err(DbError::from)?.taken {
+            return Ok(None);
+        }
+        let done = f();
+        let give = diesel::sql_query("SELECT pg_advisory_unlock($1)")
+            .bind::<diesel::sql_types::BigInt, _>(key);
+        // A connection that is gone has let go by that.
+        let _ = give.execute(pg);
+        done.map(Some)
     }
 
     fn reader(&self) -> Result<PooledConnection<ConnManager>, DbError> {

@@ -105,6 +105,11 @@ pub struct ConnManager {
     writes: bool,
 }
 
+/// A replica that froze, or whose machine is gone, in the middle of a transaction would hold its locks, and with them
+/// everybody else's work, for as long as the server believes in it.
+const POSTGRES_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '30s'; \
+     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;";
+
 /// Per connection: WAL survives a crash, FULL makes a commit durable before it is acknowledged.
 const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 15000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
@@ -122,7 +127,9 @@ impl ManageConnection for ConnManager {
         let failed = diesel::r2d2::Error::ConnectionError;
         match self.url.backend {
             Backend::Postgres => {
-                Ok(Conn::Postgres(PgConnection::establish(&self.url.raw).map_err(failed)?))
+                let mut conn = PgConnection::establish(&self.url.raw).map_err(failed)?;
+                conn.batch_execute(POSTGRES_SETTINGS).map_err(diesel::r2d2::Error::QueryError)?;
+                Ok(Conn::Postgres(conn))
             }
             Backend::Sqlite => {
                 let mut conn = SqliteConnection::establish(&self.url.raw).map_err(failed)?;

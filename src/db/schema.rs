@@ -515,6 +515,26 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    restores (restored_at) {
+        restored_at -> BigInt,
+        knows_until -> Nullable<BigInt>,
+        lifted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    replicas (id) {
+        id -> Text,
+        host -> Text,
+        process -> BigInt,
+        address -> Text,
+        version -> Text,
+        started_at -> BigInt,
+        seen_at -> BigInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     stores,
     api_keys,

@@ -264,6 +264,11 @@ pub fn each(
     Ok(())
 }
 
+/// How many facts are kept, of all stores.
+pub fn count(conn: &mut Conn) -> QueryResult<i64> {
+    diesel::QueryDsl::count(facts::table).get_result(conn)
+}
+
 /// When a fact last changed anyone of the store, by the real clock.
 pub fn last_change(conn: &mut Conn, store: StoreId) -> QueryResult<Option<Timestamp>> {
     rollups::table

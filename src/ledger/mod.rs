@@ -83,6 +83,8 @@ text_enum! {
         NoAnswer = "no_answer",
         /// The sender died between hand-over and record.
         SenderLost = "sender_lost",
+        /// Due between a backup and its return: nobody knows what was done about it.
+        Restored = "restored",
         /// The step's own question led elsewhere.
         Branch = "branch",
         /// An operator moved the enrolment to another version of its rule.

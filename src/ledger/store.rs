@@ -81,6 +81,26 @@ pub fn end_shadows(conn: &mut Conn, rule: RuleId) -> QueryResult<usize> {
         .execute(conn)
 }
 
+/// Ends what waits to be asked again by `now`; returns how many.
+pub fn end_waiting(
+    conn: &mut Conn,
+    store: StoreId,
+    now: Timestamp,
+    reason: Reason,
+) -> QueryResult<usize> {
+    let waiting = enrolments::table
+        .filter(enrolments::store_id.eq(store))
+        .filter(enrolments::status.eq(EnrolmentStatus::Waiting))
+        .filter(enrolments::retry_at.le(now));
+    diesel::update(waiting)
+        .set((
+            enrolments::status.eq(EnrolmentStatus::Refused),
+            enrolments::reason.eq(Some(reason)),
+            enrolments::retry_at.eq(None::<Timestamp>),
+        ))
+        .execute(conn)
+}
+
 /// What becomes of an enrolment that is open.
 #[derive(Debug, Clone, PartialEq, AsChangeset)]
 #[diesel(table_name = enrolments, treat_none_as_null = true)]

@@ -11,6 +11,7 @@ use crate::db::Conn;
 use crate::db::schema::{messages, orders};
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EmailAddress, MessageId, RuleId, Timestamp};
+use crate::restores;
 use crate::rules::condition::Needs;
 use crate::rules::{self, Class, StoredRule};
 use crate::situation::{self, Situation};
@@ -74,25 +75,18 @@ fn judge_due(
     owner: &str,
     which: &str,
 ) -> QueryResult<Claimed> {
-    let due = format!(
-        "WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2{which} \
-         ORDER BY m.scheduled_at, m.id LIMIT $3"
-    );
-    let keys: Vec<Key> = match conn {
-        // Customers held by another worker, or by the planner, are stepped over, not waited for.
-        Conn::Postgres(_) => diesel::sql_query(format!(
-            "SELECT m.customer_id, m.id FROM messages m JOIN rollups r ON r.customer_id = m.customer_id \
-             {due} FOR UPDATE OF r SKIP LOCKED"
-        )),
-        // The write transaction already shuts out every other writer.
-        Conn::Sqlite(_) => {
-            diesel::sql_query(format!("SELECT m.customer_id, m.id FROM messages m {due}"))
-        }
+    if restores::pause(conn)?.is_some() {
+        return Ok(Claimed::default());
     }
-    .bind::<BigInt, _>(desk.store.id)
-    .bind::<BigInt, _>(desk.at.now)
-    .bind::<BigInt, _>(limit)
-    .load(conn)?;
+    // Three places of four are for what must not wait behind a backlog, the others for who waits longest: neither
+    // starves the other.
+    let mut keys = oldest_due(conn, desk, limit - limit / 4, &format!("{which}{URGENT}"))?;
+    if (keys.len() as i64) < limit {
+        let known: HashSet<MessageId> = keys.iter().map(|key| key.id).collect();
+        let oldest = oldest_due(conn, desk, limit, which)?;
+        let more = oldest.into_iter().filter(|key| !known.contains(&key.id));
+        keys.extend(more.take(limit as usize - known.len()));
+    }
     if keys.is_empty() {
         return Ok(Claimed::default());
     }
@@ -107,6 +101,32 @@ fn judge_due(
         .order((messages::scheduled_at, messages::id))
         .get_results(conn)?;
     judge_all(conn, desk, due, owner).map(|claimed| Claimed { judged: keys.len(), ..claimed })
+}
+
+/// The terms of the index `messages_due_urgent`: mail that is owed, and mail that is of use for a day or less.
+const URGENT: &str = " AND (m.class = 'service' OR m.useful_until - m.planned_for <= 86400000000)";
+
+/// Due messages, the oldest first, whose customers nobody else holds. On PostgreSQL the customers are locked.
+fn oldest_due(conn: &mut Conn, desk: &Desk, limit: i64, which: &str) -> QueryResult<Vec<Key>> {
+    let due = format!(
+        "WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2{which} \
+         ORDER BY m.scheduled_at, m.id LIMIT $3"
+    );
+    match conn {
+        // Customers held by another worker, or by the planner, are stepped over, not waited for.
+        Conn::Postgres(_) => diesel::sql_query(format!(
+            "SELECT m.customer_id, m.id FROM messages m JOIN rollups r ON r.customer_id = m.customer_id \
+             {due} FOR UPDATE OF r SKIP LOCKED"
+        )),
+        // The write transaction already shuts out every other writer.
+        Conn::Sqlite(_) => {
+            diesel::sql_query(format!("SELECT m.customer_id, m.id FROM messages m {due}"))
+        }
+    }
+    .bind::<BigInt, _>(desk.store.id)
+    .bind::<BigInt, _>(desk.at.now)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
 }
 
 /// Judges claimed messages anew, since too much time went by before they could be handed over. Those that may
@@ -470,6 +490,22 @@ fn line(
         facts,
         message: Some(message.id),
     }
+}
+
+/// Takes back what `owner` holds and never began to hand over: the answer to its claim was lost, so that it does not
+/// even know. Nothing of `owner` may be in the air. Returns how many.
+pub fn give_back(conn: &mut Conn, owner: &str) -> QueryResult<usize> {
+    let held = messages::table
+        .filter(messages::lease_owner.eq(owner))
+        .filter(messages::status.eq(MessageStatus::Sending));
+    diesel::update(held)
+        .set((
+            messages::status.eq(MessageStatus::Scheduled),
+            messages::attempts.eq(messages::attempts - 1),
+            messages::lease_until.eq(None::<Timestamp>),
+            messages::lease_owner.eq(None::<String>),
+        ))
+        .execute(conn)
 }
 
 /// Prolongs all leases of `owner`, by the machine's clock.

@@ -10,7 +10,7 @@ use crate::each_backend;
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::mail::Delivery;
 use crate::primitives::{
-    CustomerId, EmailAddress, EnrolmentId, MessageId, StoreId, Timestamp, clean_text,
+    CustomerId, EmailAddress, EnrolmentId, MessageId, RuleId, StoreId, Timestamp, clean_text,
 };
 use crate::rules::Class;
 use crate::stores::InDoubtPolicy;
@@ -67,8 +67,11 @@ pub fn settle(conn: &mut Conn, desk: &Desk, reports: &[Report]) -> QueryResult<T
         if settled.outcome != Outcome::Deferred || report.message.held_for != reason {
             ledger.push(NewDecision { customer, ..line(desk.at, &report.message, settled) });
         }
-        if status != MessageStatus::Scheduled {
-            let enrolment = report.message.enrolment_id;
+        let enrolment = report.message.enrolment_id;
+        if status == MessageStatus::Scheduled {
+            // The doubt may have closed it.
+            ledger::store::reopen(conn, customer, enrolment)?;
+        } else {
             close_if_done(conn, customer, enrolment, reason.unwrap_or(Reason::GaveUp))?;
         }
     }
@@ -149,12 +152,15 @@ fn write(
     settled: &Settled,
     subject: Option<&str>,
 ) -> QueryResult<Option<Written>> {
-    // A late word that it was sent is true, whatever was thought in between; other late words change nothing.
+    // A late word of one who knows is true, whatever was thought in between. That nobody knows is no news then.
     let open: &[MessageStatus] = match settled.status {
         MessageStatus::Sent => {
             &[MessageStatus::Sending, MessageStatus::InDoubt, MessageStatus::Scheduled]
         }
         MessageStatus::Failed => &[MessageStatus::Sending, MessageStatus::InDoubt],
+        _ if settled.outcome != Outcome::InDoubt => {
+            &[MessageStatus::Sending, MessageStatus::InDoubt]
+        }
         _ => &[MessageStatus::Sending],
     };
     let row = messages::table
@@ -319,6 +325,67 @@ pub fn settle_lost(
     }
     ledger::store::record(conn, &ledger, || desk.at.new_id())?;
     Ok(tally)
+}
+
+/// How many messages one transaction takes into doubt.
+const DOUBTED: i64 = 500;
+
+/// Takes into doubt what an earlier life of this database, after the backup that it was put back from, may have
+/// sent: what is due by now, and what only an event or an operator holds back. Mail that is sent again in doubt stays
+/// as it is. Returns how many, at most a few hundred: zero when it is all done.
+pub fn doubt_restored(
+    conn: &mut Conn,
+    desk: &Desk,
+    held_by_events: &[RuleId],
+) -> QueryResult<usize> {
+    if desk.store.sending.in_doubt == InDoubtPolicy::Resend {
+        return Ok(0);
+    }
+    let may_have_left = messages::scheduled_at
+        .le(desk.at.now)
+        .or(messages::held_for
+            .assume_not_null()
+            .eq(Reason::Paused)
+            .and(messages::held_for.is_not_null()))
+        .or(messages::rule_id.eq_any(held_by_events));
+    let doubted: Vec<Message> = Message::query()
+        .filter(messages::store_id.eq(desk.store.id))
+        .filter(messages::status.eq(MessageStatus::Scheduled))
+        .filter(messages::class.eq(Class::Marketing))
+        .filter(messages::shadow.eq(false))
+        .filter(may_have_left)
+        .order((messages::scheduled_at, messages::id))
+        .limit(DOUBTED)
+        .get_results(conn)?;
+    let mut ledger = Vec::new();
+    for message in &doubted {
+        let row = messages::table
+            .filter(messages::customer_id.eq(message.customer_id))
+            .filter(messages::id.eq(message.id));
+        diesel::update(row)
+            .set((
+                messages::status.eq(MessageStatus::InDoubt),
+                messages::held_for.eq(None::<Reason>),
+                // When it left, if it did: what caps and the next step's wait count from.
+                messages::claimed_at.eq(message.scheduled_at.min(desk.at.now)),
+            ))
+            .execute(conn)?;
+        ledger.push(NewDecision {
+            customer: message.customer_id,
+            store: message.store_id,
+            at: desk.at.now,
+            rule: message.rule_id,
+            enrolment: Some(message.enrolment_id),
+            step: Some(message.step),
+            outcome: Outcome::InDoubt,
+            reason: Some(Reason::Restored),
+            facts: Facts::new().with("scheduled_at", message.scheduled_at),
+            message: Some(message.id),
+        });
+        close_if_done(conn, message.customer_id, message.enrolment_id, Reason::Restored)?;
+    }
+    ledger::store::record(conn, &ledger, || desk.at.new_id())?;
+    Ok(doubted.len())
 }
 
 /// What an operator says of a message in doubt.

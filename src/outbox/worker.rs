@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::primitives::{Clock, Delay, RuleId};
 use crate::rules::{self, StoredRule};
 use crate::secret::{Secret, random_token};
-use crate::stores::Store;
+use crate::stores::{self, Store};
 
 /// Hand-overs in the air at once.
 const AT_ONCE: usize = 16;
@@ -33,6 +33,8 @@ const AT_ONCE: usize = 16;
 const STALE: Delay = Delay::seconds(5);
 /// Leases are renewed this often; they last three times as long.
 const RENEWAL: Duration = Duration::from_secs(5);
+/// A database that is away is asked again so often, a second apart, where something must be written down.
+const TRIES: u32 = 5;
 
 /// What is needed to turn a claimed message into mail that left.
 pub struct PostOffice {
@@ -146,6 +148,8 @@ pub async fn deliver_due(
     let mut flights: JoinSet<Flight> = JoinSet::new();
     let mut is_drained = false;
     let mut failed = None;
+    // Whether a claim may have been committed without our hearing of it, and whether a report could not be written.
+    let (mut may_hold, mut is_unsettled) = (false, false);
     let mut next_claim = Instant::now();
     let mut renewal = tokio::time::interval(RENEWAL);
     renewal.tick().await;
@@ -159,7 +163,7 @@ pub async fn deliver_due(
                 Ok(claimed) => claimed,
                 // What is in the air is finished and written down before the error is told.
                 Err(error) => {
-                    (failed, is_drained) = (Some(error), true);
+                    (failed, is_drained, may_hold) = (Some(error), true, true);
                     continue;
                 }
             };
@@ -202,9 +206,16 @@ pub async fn deliver_due(
                         Err(error) => tracing::error!(%error, "a hand-over broke off"),
                     }
                 }
-                let settled = settle_all(office, store, clocks, reports).await?;
-                count(&office.metrics, &settled);
-                tally.add(settled);
+                match settle_all(office, store, clocks, reports).await {
+                    Ok(settled) => {
+                        count(&office.metrics, &settled);
+                        tally.add(settled);
+                    }
+                    // The others in the air are not broken off for it: they may yet be written down.
+                    Err(error) => {
+                        (failed, is_drained, is_unsettled) = (Some(error), true, true);
+                    }
+                }
             }
             _ = renewal.tick() => {
                 let (owner, machine) = (owner.clone(), clocks.instants().machine);
@@ -219,6 +230,9 @@ pub async fn deliver_due(
             () = tokio::time::sleep_until(next_claim), if can_claim_soon => {}
         }
     }
+    if may_hold && !is_unsettled {
+        give_back(office, &owner).await;
+    }
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(tally),
@@ -230,6 +244,30 @@ async fn open_signer(store: &Arc<Store>) -> Result<Option<Arc<Signer>>, SendErro
     let Some(dkim) = store.sending.dkim.clone() else { return Ok(None) };
     let opened = tokio::task::spawn_blocking(move || Signer::open(&dkim)).await;
     Ok(Some(Arc::new(opened.map_err(|_| DbError::BrokenOff)??)))
+}
+
+/// A commit whose answer was lost may have leased messages to nobody: nothing of ours is in the air, so they are not
+/// in doubt.
+async fn give_back(office: &Arc<PostOffice>, owner: &Arc<str>) {
+    let mut tries = 0;
+    loop {
+        let owner = owner.clone();
+        let work =
+            office.db.write(move |conn| claim::give_back(conn, &owner).map_err(DbError::from));
+        match work.await {
+            Ok(0) => return,
+            Ok(messages) => {
+                return tracing::warn!(messages, "claims whose answer was lost were taken back");
+            }
+            Err(error) if tries < TRIES => {
+                tracing::warn!(%error, "what was claimed could not be taken back yet");
+                tries += 1;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            // Once their lease is over they are in doubt, which is safe.
+            Err(error) => return tracing::error!(%error, "what was claimed is not taken back"),
+        }
+    }
 }
 
 /// What rules in shadow would send is decided also where nothing can be sent.
@@ -287,6 +325,8 @@ async fn claim_some(
         // After the lock is had: waiting for it must not age the answer.
         let at = clocks.instants();
         let rules = rules_of(conn, &store)?;
+        // A backlog may take hours: what the operator changes meanwhile holds at once.
+        let store = stores::store::find(conn, store.id)?;
         let desk = Desk { store: &store, rules: &rules, at };
         Ok(claim::claim_due(conn, &desk, limit, &owner)?)
     });
@@ -441,7 +481,7 @@ async fn settle_all(
             Ok(settle::settle(conn, &desk, &reports)?)
         });
         match work.await {
-            Err(error) if tries < 5 => {
+            Err(error) if tries < TRIES => {
                 tracing::warn!(%error, "what was sent could not be written down yet");
                 tries += 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;

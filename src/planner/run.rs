@@ -10,6 +10,7 @@ use crate::ledger::{self, Instants};
 use crate::outbox::door::clicks_until;
 use crate::outbox::{self, Tally};
 use crate::primitives::{CustomerId, Delay, RuleId, StoreId, Timestamp};
+use crate::restores;
 use crate::rules::condition::Needs;
 use crate::rules::{self, RuleStatus, StoredRule, TriggerKind};
 use crate::secret::Secret;
@@ -65,6 +66,9 @@ pub fn pass(
 ) -> Result<Tally, DbError> {
     // Without a sender and a postal address no mail of this store may leave.
     if store.mail_from.is_none() || store.postal_address.is_none() {
+        return Ok(Tally::default());
+    }
+    if db.read_here(|conn| restores::pause(conn).map_err(DbError::from))?.is_some() {
         return Ok(Tally::default());
     }
     let mut position = positions.map(|positions| positions.stores.entry(store.id).or_default());

@@ -6,6 +6,7 @@ use super::capped_count;
 use crate::db::Conn;
 use crate::db::schema::customers;
 use crate::primitives::{Delay, Timestamp};
+use crate::restores::{self, Pause};
 use crate::stores::{PauseReason, Store};
 
 /// Scores are made every night: older than this, a night was missed.
@@ -20,6 +21,8 @@ pub struct Alarms {
     /// Rules that the program paused by itself.
     pub rules_paused: i64,
     scores: Scores,
+    /// A return from a backup that nobody has dealt with yet.
+    restored: Option<Pause>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +38,8 @@ enum Scores {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
+    /// What the backup knows ends here, or else when it was put back.
+    Restored(Timestamp),
     InDoubt(i64),
     FailedToday(i64),
     /// All marketing mail, by the program itself.
@@ -52,6 +57,9 @@ impl Alarms {
     /// The worst first.
     pub fn ringing(&self, store: &Store, smtp: bool) -> Vec<Alarm> {
         let mut alarms = Vec::new();
+        if let Some(pause) = self.restored {
+            alarms.push(Alarm::Restored(pause.knows_until.unwrap_or(pause.restored_at)));
+        }
         if self.in_doubt > 0 {
             alarms.push(Alarm::InDoubt(self.in_doubt));
         }
@@ -113,6 +121,7 @@ pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarm
                 "FROM rules WHERE store_id = {id} AND paused_for IS NOT NULL AND retired_at IS NULL"
             ),
         )?,
+        restored: restores::pause(conn)?,
         scores: match shown {
             Some(shown) if shown.historic => Scores::Historic(shown.as_of),
             Some(shown) if now > shown.ran_at.plus(SCORES_OLD_AFTER) => Scores::Old(shown.ran_at),

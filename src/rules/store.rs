@@ -304,6 +304,20 @@ pub fn resume(conn: &mut Conn, id: RuleId, now: Timestamp) -> QueryResult<bool> 
     }
 }
 
+/// Lets every running rule of `store` begin anew at `now`: what fell due before is left alone, also what
+/// `include_past` asked for. Returns how many. Needs a write transaction.
+pub fn begin_anew(conn: &mut Conn, store: StoreId, now: Timestamp) -> QueryResult<usize> {
+    lock(conn)?;
+    let running = running(conn, store)?;
+    for stored in running.iter().filter(|stored| stored.rule.include_past.is_some()) {
+        put(conn, store, &Rule { include_past: None, ..stored.rule.clone() }, now)?;
+    }
+    let ids: Vec<RuleId> = running.iter().map(|stored| stored.id).collect();
+    diesel::update(rules::table.filter(rules::id.eq_any(ids)))
+        .set(rules::live_since.eq(Some(now)))
+        .execute(conn)
+}
+
 /// Brings a rule that the program paused back to what its settings say.
 fn lift(conn: &mut Conn, stored: &StoredRule, now: Timestamp) -> QueryResult<bool> {
     let row = rules::table

@@ -6,6 +6,7 @@ mod house;
 mod api;
 mod audience;
 mod backtest;
+mod backup;
 mod clicks;
 mod console;
 mod journal;

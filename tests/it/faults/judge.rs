@@ -98,6 +98,11 @@ pub fn judge(
     assert_eq!(counts.planned, counts.scheduled + counts.sending + settled, "{counts:?}");
     assert_eq!(counts.sending, 0, "all leases are over: {counts:?}");
     assert!(counts.planned > 0 && counts.sent > 0, "the trial tried something: {counts:?}");
+    let paused = rows(
+        test,
+        "SELECT paused_for AS name, CAST(1 AS BIGINT) AS n FROM rules WHERE paused_for IS NOT NULL",
+    );
+    assert!(paused.is_empty(), "a rule was paused, so the trial says nothing: {paused:?}");
     nobody_is_overlooked(test);
     no_plan_is_without_its_messages(test);
     marketing_mail_leaves_once(test, mails);

@@ -5,6 +5,8 @@
 
 mod judge;
 mod load;
+mod post;
+mod siege;
 mod trial;
 
 use std::io::Write;
@@ -14,7 +16,7 @@ use homing::db::DbError;
 use trial::{Trial, times};
 
 use crate::on_both_backends;
-use crate::support::{TestDb, on_own_postgres, on_postgres};
+use crate::support::{Answer, MailSink, TestDb, on_own_postgres, on_postgres, on_sqlite};
 
 /// Past the test runner's capture where somebody asked for a long run: they want to see it.
 fn tell(figures: &judge::Figures) {
@@ -41,6 +43,38 @@ on_both_backends! {
         }
         trial.end(if test.url.starts_with("sqlite") { "SQLite" } else { "PostgreSQL" }, &format!("{kills} kills"));
     }
+}
+
+#[test]
+fn kills_amid_mail_to_a_slow_real_server_send_nothing_twice() {
+    let Some(sink) = MailSink::start(Answer::Slow(1)) else { return };
+    on_sqlite(async |test| {
+        let mut trial = Trial::open_with_sink(&test, sink);
+        let kills = times(3);
+        for _ in 0..kills {
+            trial.wait_until_ready();
+            trial.chance.pause(1_500, 3_000);
+            trial.kill(0);
+        }
+        trial.end(
+            "SQLite, postfix's smtp-sink, a second late at each DATA",
+            &format!("{kills} kills"),
+        );
+    });
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    on_sqlite(async |test| {
+        let mut trial = Trial::open(&test, 1);
+        trial.wait_until_ready();
+        trial.wait_for_load();
+        trial.restart_on_full_disk(0, 600);
+        trial.wait_for_word(0, "facts could not be stored");
+        trial.chance.pause(500, 1_500);
+        trial.kill(0);
+        trial.end("SQLite", "no file may grow any more (RLIMIT_FSIZE), then a kill");
+    });
 }
 
 /// Cuts about every other connection to the database, whoever holds it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::judge::{self, Figures};
 use super::load::Clients;
-use crate::support::{Chance, FickleMail, Program, Serving, TestDb, wait_until};
+use crate::support::{Chance, FickleMail, MailSink, Program, Serving, Taken, TestDb, wait_until};
 
 /// No quiet hours: it runs at any time of day. Service mail may come twice, marketing mail may not.
 const SHOP: &str = r#"
@@ -53,11 +53,51 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| RandomState::new().build_hasher().finish() >> 16)
 }
 
+/// Where the mail goes.
+pub enum Mail {
+    Fickle(FickleMail),
+    Sink(MailSink),
+}
+
+impl Mail {
+    fn url(&self) -> String {
+        match self {
+            Self::Fickle(fickle) => fickle.url(),
+            Self::Sink(sink) => sink.url(),
+        }
+    }
+
+    /// Messages on the wire; postfix's server does not tell.
+    fn in_the_air(&self) -> u64 {
+        match self {
+            Self::Fickle(fickle) => fickle.in_the_air(),
+            Self::Sink(_) => 0,
+        }
+    }
+
+    fn taken(&self) -> Vec<Taken> {
+        let sink = match self {
+            Self::Fickle(fickle) => return fickle.taken(),
+            Self::Sink(sink) => sink,
+        };
+        let of = |mail: &str, name: &str| {
+            let line = mail.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let taken = |mail: &String| Taken {
+            message_id: of(mail, "Message-ID:"),
+            to: of(mail, "X-Rcpt-Args:").split(['<', '>']).nth(1).unwrap_or_default().to_owned(),
+            answered: true,
+        };
+        sink.mails().iter().map(taken).collect()
+    }
+}
+
 /// Where faults may strike.
 pub struct Trial<'t> {
     pub test: &'t TestDb,
     pub chance: Chance,
-    pub mail: FickleMail,
+    pub mail: Mail,
     clients: Option<Clients>,
     program: Program,
     ports: Vec<u16>,
@@ -72,7 +112,15 @@ impl<'t> Trial<'t> {
     /// Opens a shop with so many replicas, and lets the clients in.
     pub fn open(test: &'t TestDb, replicas: usize) -> Self {
         let seed = seed();
-        let mail = FickleMail::start(seed);
+        Self::open_with(test, replicas, Mail::Fickle(FickleMail::start(seed)), seed)
+    }
+
+    /// As [`Trial::open`], with postfix's server in the place of the fickle one.
+    pub fn open_with_sink(test: &'t TestDb, sink: MailSink) -> Self {
+        Self::open_with(test, 1, Mail::Sink(sink), seed())
+    }
+
+    fn open_with(test: &'t TestDb, replicas: usize, mail: Mail, seed: u64) -> Self {
         let program = Program::on(test)
             .with("HOMING_SMTP_URL", &mail.url())
             .with("HOMING_TICK", "1s")
@@ -129,6 +177,21 @@ impl<'t> Trial<'t> {
         self.servers[replica] = Some(self.program.begin(&["serve"], self.ports[replica]));
     }
 
+    /// Ends a replica and starts it again where no file may grow by more than so many kilobytes.
+    pub fn restart_on_full_disk(&mut self, replica: usize, kilobytes: u64) {
+        end_in_good_order(self.gone(replica));
+        let size = |file: std::path::PathBuf| std::fs::metadata(file).map_or(0, |meta| meta.len());
+        let database = self.test.url.strip_prefix("sqlite:").expect("an SQLite file");
+        let limit = size(database.into()) / 1_024 + kilobytes;
+        let serving = self.program.begin_on_full_disk(self.ports[replica], limit);
+        self.servers[replica] = Some(serving);
+    }
+
+    /// Waits until a replica says something in its log.
+    pub fn wait_for_word(&self, replica: usize, word: &str) {
+        wait_until(word, || self.server(replica).log().contains(word));
+    }
+
     /// Holds a replica still for so long, as a paused virtual machine is.
     pub fn freeze(&mut self, replica: usize, seconds: u64) {
         self.server(replica).signal("STOP");
@@ -176,7 +239,9 @@ impl<'t> Trial<'t> {
         self.wait_until_ready();
         self.wait_for_load();
         let told = self.clients.take().expect("clients").finish();
-        self.mail.calm_down();
+        if let Mail::Fickle(fickle) = &self.mail {
+            fickle.calm_down();
+        }
         self.servers.drain(..).flatten().for_each(end_in_good_order);
         self.send_what_is_left();
         let mails = self.mail.taken();

@@ -100,15 +100,16 @@ impl Shared {
         if !self.moody.load(Ordering::Relaxed) {
             return Mood::Takes;
         }
-        match self.chance.below(100) {
-            0..4 => Mood::RefusesRecipient("450 4.2.1 busy"),
-            4..6 => Mood::RefusesRecipient("550 5.1.1 nobody here by that name"),
-            6..9 => Mood::RefusesContent("451 4.3.0 try again later"),
-            9..11 => Mood::RefusesContent("554 5.7.1 not wanted here"),
-            11..14 => Mood::HangsUpBeforeTheDot,
-            14..17 => Mood::HangsUpHavingTaken,
-            17..19 => Mood::HangsUpHavingLost,
-            19..50 => Mood::TakesLate(20 + self.chance.below(400)),
+        match self.chance.below(1_000) {
+            // Refusals for good are rare: a rule that draws many is paused.
+            0..2 => Mood::RefusesRecipient("550 5.1.1 nobody here by that name"),
+            2..4 => Mood::RefusesContent("554 5.7.1 not wanted here"),
+            4..50 => Mood::RefusesRecipient("450 4.2.1 busy"),
+            50..90 => Mood::RefusesContent("451 4.3.0 try again later"),
+            90..130 => Mood::HangsUpBeforeTheDot,
+            130..170 => Mood::HangsUpHavingTaken,
+            170..190 => Mood::HangsUpHavingLost,
+            190..500 => Mood::TakesLate(20 + self.chance.below(400)),
             _ => Mood::Takes,
         }
     }

@@ -113,14 +113,39 @@ impl Program {
         Serving { child, port, log }
     }
 
+    /// As [`Program::begin`], where no file may grow beyond so many kilobytes: a disk that is full for writers.
+    ///
+    /// The signal that comes with it is ignored, so that writing fails as it does on a full disk.
+    pub fn begin_on_full_disk(&self, port: u16, kilobytes: u64) -> Serving {
+        let log = self.folder.path().join(format!("serve-{port}.log"));
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
+        let mut command = Command::new("sh");
+        let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
+        self.prepare(&mut command);
+        let child = command
+            .args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_homing"), "serve"])
+            .env("HOMING_LISTEN", format!("127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("homing serves");
+        Serving { child, port, log }
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_homing"));
+        self.prepare(&mut command);
+        command.args(arguments);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
         // Only what the test says: a developer's own settings must not reach it.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HOMING_")) {
             command.env_remove(name);
         }
-        command.envs(self.settings.iter().cloned()).args(arguments).current_dir(self.folder.path());
-        command
+        command.envs(self.settings.iter().cloned()).current_dir(self.folder.path());
     }
 }
 

@@ -22,6 +22,7 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
         .iter()
         .map(|alarm| {
             let (key, tone, n, href, code) = match alarm {
+                Alarm::Restored(_) => ("restored", "risk", 0, "", "homing resume"),
                 Alarm::InDoubt(n) => ("in_doubt", "warn", *n, "/outbox?status=in_doubt", ""),
                 Alarm::FailedToday(n) => ("failed", "risk", *n, "/outbox?status=failed", ""),
                 Alarm::RulesPaused(n) => ("rules_paused", "risk", *n, "/rules", ""),
@@ -48,6 +49,9 @@ pub fn alarm_lines(format: &Format, alarms: &[Alarm]) -> Vec<AlarmLine> {
                 Alarm::SendingPaused(reason) => {
                     let why = words::known(format, "pause_reason", reason.as_str());
                     format.text(&format!("alarm.{key}.text"), &[("why", &why)])
+                }
+                Alarm::Restored(at) => {
+                    format.text(&format!("alarm.{key}.text"), &[("when", &format.exact(*at))])
                 }
                 _ => format.text(&format!("alarm.{key}.text"), &[]),
             };
