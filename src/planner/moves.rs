@@ -12,7 +12,7 @@ use crate::db::{Conn, Db, DbError};
 use crate::ledger::{
     self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
 };
-use crate::outbox::{self, Message, MessageStatus};
+use crate::outbox::{self, Message, MessageStatus, NewMessage};
 use crate::primitives::{CustomerId, MessageId, RuleId, Timestamp, Zone};
 use crate::rules::{self, Rule, RuleStatus, StoredRule};
 use crate::secret::Secret;
@@ -86,22 +86,30 @@ fn in_older_versions(conn: &mut Conn, rule: &StoredRule) -> QueryResult<Vec<Cust
         .load(conn)
 }
 
-/// What is still to come of an enrolment by `rule`, the version in force. `messages`: all that it has; `zone`: the
-/// customer's. What would be due already is due now. Pure.
+/// What is still to come of an enrolment by `rule`, the version in force, each with when it knocks. `messages`: all that
+/// it has; `zone`: the customer's. What would be due already is due now. Pure.
+///
+/// As everywhere, the plan hangs on the plan of the step before, and the time on when that left.
 pub fn still_to_come(
     rule: &Rule,
     enrolment: &Enrolment,
     messages: &[Message],
     zone: &Zone,
     now: Timestamp,
-) -> Vec<PlannedStep> {
+) -> Vec<(PlannedStep, Timestamp)> {
     let done = messages.iter().filter(|m| m.status != MessageStatus::Scheduled);
     let last = done.max_by_key(|message| message.step);
-    let (done, from) = match last {
-        Some(last) => (last.step, last.left_at().unwrap_or(last.planned_for)),
-        None => (0, enrolment.due_at),
+    let (done, planned, left) = match last {
+        Some(last) => (last.step, last.planned_for, last.left_at().unwrap_or(last.planned_for)),
+        None => (0, enrolment.due_at, enrolment.due_at),
     };
-    steps::planned_after(rule, done, from, zone, now)
+    let plan = steps::planned_after(rule, done, planned, zone, Timestamp::MIN);
+    let times = steps::planned_after(rule, done, left, zone, now);
+    let both = plan.into_iter().zip(times);
+    let coming = both.map(|(plan, time)| {
+        (PlannedStep { useful_until: time.useful_until, ..plan }, time.planned_for)
+    });
+    coming.collect()
 }
 
 fn move_one(
@@ -125,10 +133,11 @@ fn move_one(
         let zone = &situation.standing.zone;
         let coming = still_to_come(&rule.rule, enrolment, &known, zone, at.now);
         let mut new = Vec::new();
-        for planned in &coming {
+        for (planned, scheduled_at) in &coming {
             let id = MessageId(at.new_id());
             let message =
                 message_of(rule, secret, &situation.identity, customer, enrolment.id, *planned, id);
+            let message = NewMessage { scheduled_at: *scheduled_at, ..message };
             match known.iter().find(|known| known.step == planned.step) {
                 Some(known) => outbox::store::rewrite(conn, known.id, &message)?,
                 None => new.push(message),
@@ -136,7 +145,7 @@ fn move_one(
         }
         outbox::store::plan(conn, &new)?;
         let surplus = |m: &&Message| {
-            m.status == MessageStatus::Scheduled && !coming.iter().any(|c| c.step == m.step)
+            m.status == MessageStatus::Scheduled && !coming.iter().any(|(c, _)| c.step == m.step)
         };
         let surplus: Vec<MessageId> = known.iter().filter(surplus).map(|m| m.id).collect();
         outbox::store::cancel_these(conn, customer, &surplus, Reason::Moved)?;
@@ -144,7 +153,7 @@ fn move_one(
         let facts = Facts::new()
             .with("from_version", enrolment.rule_version)
             .with("to_version", rule.version)
-            .with("steps_to_come", coming.iter().map(|c| c.step).collect::<Vec<_>>());
+            .with("steps_to_come", coming.iter().map(|(c, _)| c.step).collect::<Vec<_>>());
         let outcome = match coming.first() {
             Some(_) => {
                 moved.moved += 1;
@@ -156,7 +165,7 @@ fn move_one(
                 Outcome::Stopped
             }
         };
-        let facts = facts.with_known("next_at", coming.first().map(|c| c.planned_for));
+        let facts = facts.with_known("next_at", coming.first().map(|(_, at)| at));
         let line = NewDecision {
             customer,
             store: rule.store,

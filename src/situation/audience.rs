@@ -54,9 +54,26 @@ pub fn count(
     audience: Option<&Condition>,
     now: Timestamp,
 ) -> QueryResult<i64> {
-    let Query { from, params } = Query::of(audience, &asked(conn, store, now));
-    let found: Vec<Count> = run!(conn, format!("SELECT COUNT(*) AS n {from}"), params)?;
+    let (sql, params) = counting(conn, store, audience, now);
+    let found: Vec<Count> = run!(conn, sql, params)?;
     Ok(found.first().map_or(0, |count| count.n))
+}
+
+/// A store is counted in one pass over its rollups. SQLite would rather follow an index to most of their rows one by
+/// one, which costs it seven times as much at a million.
+fn counting(
+    conn: &Conn,
+    store: &Store,
+    audience: Option<&Condition>,
+    now: Timestamp,
+) -> (String, Vec<Param>) {
+    let asked = asked(conn, store, now);
+    let Query { from, params } = Query::of(audience, &asked);
+    let from = match asked.dialect {
+        Dialect::Sqlite => from.replacen("FROM rollups r", "FROM rollups r NOT INDEXED", 1),
+        Dialect::Postgres => from,
+    };
+    (format!("SELECT COUNT(*) AS n {from}"), params)
 }
 
 /// Who fits at `now`, after a customer and by id, at most `limit`.
@@ -96,8 +113,7 @@ pub fn explain(
         #[diesel(column_name = "QUERY PLAN")]
         line: String,
     }
-    let Query { from, params } = Query::of(audience, &asked(conn, store, now));
-    let sql = format!("SELECT COUNT(*) AS n {from}");
+    let (sql, params) = counting(conn, store, audience, now);
     Ok(match conn {
         Conn::Sqlite(_) => {
             let lines: Vec<Line> = run!(conn, format!("EXPLAIN QUERY PLAN {sql}"), params)?;

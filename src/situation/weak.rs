@@ -89,13 +89,23 @@ pub fn orders_of_others(
     Ok(found)
 }
 
-/// Who shares something with whom: of `ids`, or of the whole store. By index ranges from each customer's own phone
-/// number and identities; devices that name one customer alone end the look after one row.
+/// Who shares something with whom: of `ids`, or of the whole store.
 fn pairs(
     conn: &mut Conn,
     store: StoreId,
     ids: Option<&[CustomerId]>,
 ) -> QueryResult<Vec<(CustomerId, CustomerId, WeakLink)>> {
+    let mut found = Vec::new();
+    for (link, sql) in queries(store, ids) {
+        let pairs: Vec<Pair> = diesel::sql_query(sql).load(conn)?;
+        found.extend(pairs.into_iter().map(|pair| (pair.customer_id, pair.other_id, link)));
+    }
+    Ok(found)
+}
+
+/// What [`pairs`] asks. By index ranges from each customer's own phone number and identities; devices that name one
+/// customer alone end the look after one row.
+pub fn queries(store: StoreId, ids: Option<&[CustomerId]>) -> [(WeakLink, String); 2] {
     let among = |column: &str| match ids {
         Some(ids) => {
             // Numbers of our own: no binds are needed.
@@ -133,10 +143,5 @@ fn pairs(
         among("mine.customer_id"),
         few("identity_links", "c.store_id = a.store_id AND c.identity = a.identity"),
     );
-    let mut found = Vec::new();
-    for (link, sql) in [(WeakLink::Phone, by_phone), (WeakLink::Device, by_device)] {
-        let pairs: Vec<Pair> = diesel::sql_query(sql).load(conn)?;
-        found.extend(pairs.into_iter().map(|pair| (pair.customer_id, pair.other_id, link)));
-    }
-    Ok(found)
+    [(WeakLink::Phone, by_phone), (WeakLink::Device, by_device)]
 }

@@ -4,11 +4,14 @@ use std::sync::atomic::AtomicBool;
 
 use homing::backtest::{self, Contest, Progress, Window};
 use homing::customers::Traits;
-use homing::db::DbError;
+use homing::db::{Conn, DbError};
 use homing::journal::{Body, NewFact};
 use homing::ledger;
-use homing::primitives::{Delay, Timestamp};
+use homing::primitives::{CustomerId, Delay, StoreId, Timestamp};
 use homing::rules;
+use homing::situation::weak;
+
+use diesel::prelude::*;
 
 use crate::on_both_backends;
 use crate::support::shop::*;
@@ -31,6 +34,12 @@ fn with_phone(who: &str, at: Timestamp, phone: &str) -> NewFact {
 fn on_device(mut fact: NewFact, device: &str) -> NewFact {
     fact.identifiers.anonymous_id = Some(device.to_owned());
     fact
+}
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
 }
 
 /// The facts of a customer's newest decision.
@@ -77,6 +86,23 @@ on_both_backends! {
         assert_eq!(shop.tick(second.plus(hours(32))).await.sent, 1);
         assert_eq!(shop.ledger("ann").last().unwrap(), "owed 1 sent");
         shop.counts();
+    }
+
+    async fn who_shares_something_is_found_without_reading_the_store(test: TestDb) {
+        let ids = [CustomerId(1), CustomerId(2)];
+        for (link, sql) in weak::queries(StoreId(1), Some(&ids)) {
+            let plan = test.db.read_here(|conn| -> Result<_, DbError> {
+                Ok(match conn {
+                    // Its planner goes by how much there is: an empty table is read whole.
+                    Conn::Postgres(_) => Vec::new(),
+                    Conn::Sqlite(_) => diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}")).load::<Step>(conn)?,
+                })
+            }).unwrap();
+            for Step { detail } in plan.iter().filter(|step| step.detail.starts_with("SCAN") || step.detail.starts_with("SEARCH")) {
+                let by_store_alone = detail.ends_with("(store_id=?)");
+                assert!(detail == "SCAN few" || (detail.starts_with("SEARCH") && !by_store_alone), "{link}: {detail}");
+            }
+        }
     }
 
     async fn an_order_by_the_same_device_holds_back_and_a_tills_browser_links_nobody(test: TestDb) {
