@@ -447,7 +447,7 @@ impl<'w> Life<'w> {
 
     fn take(&mut self, action: Action, situation: &Situation, now: Timestamp) {
         match action {
-            Action::Assign { experiment, arm } => self.arms.push((experiment, arm)),
+            Action::Assign { experiment, arm, .. } => self.arms.push((experiment, arm)),
             Action::Enrol { entry, from } => {
                 let id = self.enter(&entry, EnrolmentStatus::Active, None, None, now);
                 let rule = &self.world.rules[entry.rule];

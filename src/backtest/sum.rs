@@ -61,6 +61,8 @@ pub struct WorstDay {
 pub struct PerDay {
     pub date: Date,
     pub entered: u64,
+    /// Of these, who got an enrolment or was held out: what the ledger of a rule in shadow counts too.
+    pub enrolled: u64,
     pub sends: u64,
     pub deferred: u64,
 }
@@ -101,8 +103,8 @@ pub struct Sum {
     not_eligible: u64,
     bought_before_mail: u64,
     bought_after_mail: u64,
-    /// By days since 1970 in the store's zone: entered, sends, deferred.
-    days: BTreeMap<i32, [u64; 3]>,
+    /// By days since 1970 in the store's zone: entered, sends, deferred, enrolled.
+    days: BTreeMap<i32, [u64; 4]>,
     outcomes: BTreeMap<Kind, (Outcome, Option<Reason>, u64)>,
     sends_of_step: BTreeMap<i32, u64>,
     samples: BTreeMap<Kind, Vec<(u64, Sample)>>,
@@ -121,6 +123,9 @@ impl Sum {
             if event.meant {
                 sum.entered += 1;
                 sum.days.entry(day).or_default()[0] += 1;
+            }
+            if matches!(event.outcome, Outcome::Enrolled | Outcome::HeldOut) {
+                sum.days.entry(day).or_default()[3] += 1;
             }
             match event.outcome {
                 Outcome::Sent => {
@@ -214,8 +219,9 @@ impl Sum {
             .take_while(|date| *date < window.to)
             .map(|date| {
                 let day = world.store.timezone.start_of(date).day_number(&world.store.timezone);
-                let [entered, sends, deferred] = self.days.get(&day).copied().unwrap_or_default();
-                PerDay { date, entered, sends, deferred }
+                let [entered, sends, deferred, enrolled] =
+                    self.days.get(&day).copied().unwrap_or_default();
+                PerDay { date, entered, enrolled, sends, deferred }
             })
             .collect();
         let most = per_day.iter().map(|day| day.sends).max().filter(|most| *most > 0);

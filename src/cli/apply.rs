@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{CliError, open};
+use crate::backtest::case::with_words;
 use crate::config::Config;
 use crate::db::DbError;
 use crate::mail;
 use crate::primitives::Clock;
-use crate::rules::{self, Applied, DocumentErrors, ShopDocument};
+use crate::rules::{self, Applied, DocumentErrors, RuleTest, ShopDocument};
 
 #[derive(Args)]
 pub struct Apply {
@@ -40,13 +41,22 @@ pub fn run(command: &Apply, config: &Config, store: &str, clock: Clock) -> Resul
     Ok(())
 }
 
-/// A `shop.toml`: read strictly, with the line of every mistake.
+/// A `shop.toml`: read strictly, with the line of every mistake, those in its tests too: they are kept with their rules.
 pub fn read(path: &Path, config: &Config) -> Result<ShopDocument, CliError> {
-    read_by(path, config, ShopDocument::parse)
+    read_with_tests(path, config).map(|(document, _)| document)
 }
 
-/// As [`read`], by another reader of the same text.
-pub fn read_by<T>(
+/// As [`read`], with the tests of its rules.
+pub fn read_with_tests(
+    path: &Path,
+    config: &Config,
+) -> Result<(ShopDocument, Vec<RuleTest>), CliError> {
+    read_by(path, config, |name, text, templates| {
+        with_words(|words| ShopDocument::parse_with_tests(name, text, templates, words))
+    })
+}
+
+fn read_by<T>(
     path: &Path,
     config: &Config,
     parse: impl FnOnce(&str, &str, &[String]) -> Result<T, DocumentErrors>,

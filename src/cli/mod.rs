@@ -153,6 +153,7 @@ pub fn run() -> ExitCode {
                 export_config::run(&db, &store)
             }
             Command::Rules(rules::RulesCommand::Test { file }) => rules::test::run(&file, &config),
+            Command::Rules(rules::RulesCommand::Gallery(args)) => rules::gallery::run(&args),
             Command::Rules(command) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 rules::run(&command, &config, &db, &store, Clock::System)

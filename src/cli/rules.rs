@@ -1,6 +1,7 @@
 //! `homing rules`: what is in force, what a rule would have done, and the way out of a pause.
 
 mod backtest;
+pub mod gallery;
 pub mod test;
 
 use std::path::PathBuf;
@@ -47,6 +48,8 @@ pub enum RulesCommand {
     Move { key: String },
     /// Run the [[rule.test]] blocks of a shop.toml. Opens no database; exit 1 if one fails.
     Test { file: PathBuf },
+    /// Ready rules with their tests, as text to paste into shop.toml. Opens no database.
+    Gallery(gallery::GalleryArgs),
     /// What a rule would have done over the last months, decided by the engine that plans and sends. Writes nothing.
     Backtest(backtest::BacktestArgs),
 }
@@ -66,6 +69,7 @@ pub fn run(
 ) -> Result<(), CliError> {
     match command {
         RulesCommand::Test { file } => test::run(file, config),
+        RulesCommand::Gallery(args) => gallery::run(args),
         RulesCommand::Backtest(args) => backtest::run(args, config, db, store, clock),
         RulesCommand::List { format } => list(db, store, *format),
         RulesCommand::Resume { key: Some(key), .. } => resume(db, store, key, clock),

@@ -26,7 +26,7 @@ pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<(
          WHERE theirs.customer_id = $2 AND theirs.rule_id = enrolments.rule_id AND theirs.episode = enrolments.episode)",
     ];
     const OLDER_ARM: [&str; 2] = [
-        "UPDATE assignments SET arm = old.arm, assigned_at = old.assigned_at FROM assignments AS old \
+        "UPDATE assignments SET arm = old.arm, assigned_at = old.assigned_at, share = old.share FROM assignments AS old \
          WHERE old.customer_id = $1 AND assignments.customer_id = $2 \
          AND old.experiment = assignments.experiment AND old.assigned_at < assignments.assigned_at",
         "DELETE FROM assignments WHERE customer_id = $1 \

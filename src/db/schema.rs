@@ -375,6 +375,7 @@ diesel::table! {
         experiment -> Text,
         arm -> Text,
         assigned_at -> BigInt,
+        share -> Nullable<Double>,
     }
 }
 

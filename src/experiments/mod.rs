@@ -7,7 +7,7 @@
 mod compare;
 mod sequence;
 
-pub use compare::{ArmFigures, Comparison, Unit, compare};
+pub use compare::{ArmFigures, Asked, Comparison, Unit, compare};
 pub use sequence::{Answer, Difference, Progress};
 
 #[cfg(test)]

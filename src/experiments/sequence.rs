@@ -47,6 +47,14 @@ pub struct Progress {
     pub customers: f64,
     /// New ones a day.
     pub per_day: f64,
+    /// How many answers share the one chance in twenty of being wrong (Bonferroni).
+    pub comparisons: u32,
+}
+
+impl Progress {
+    fn alpha(self) -> f64 {
+        ALPHA / f64::from(self.comparisons.max(1))
+    }
 }
 
 impl Difference {
@@ -63,7 +71,7 @@ impl Difference {
             return unknown;
         };
         let t = progress.customers;
-        let half = sd * half_width(t);
+        let half = sd * half_width(t, progress.alpha());
         let answer = match estimate {
             e if e - half > 0.0 => Answer::More,
             e if e + half < 0.0 => Answer::Less,
@@ -83,11 +91,11 @@ impl Difference {
 }
 
 /// Half the interval's width after `t` units of variance 1.
-pub(super) fn half_width(t: f64) -> f64 {
-    let spent = -2.0 * ALPHA.ln();
+pub(super) fn half_width(t: f64, alpha: f64) -> f64 {
+    let spent = -2.0 * alpha.ln();
     let rho2 = (spent + (spent + 1.0).ln()) / TUNED_FOR;
     let grown = t * rho2 + 1.0;
-    (grown / (t * t * rho2) * (grown / (ALPHA * ALPHA)).ln()).sqrt()
+    (grown / (t * t * rho2) * (grown / (alpha * alpha)).ln()).sqrt()
 }
 
 /// Until half the width is `effect`, in standard deviations.
@@ -96,8 +104,9 @@ fn days_to(progress: Progress, effect: f64) -> Option<f64> {
         return None;
     }
     let (mut low, mut high) = (0.0, LATEST_DAYS);
-    let is_answered =
-        |days: f64| half_width(progress.customers + days * progress.per_day) <= effect;
+    let is_answered = |days: f64| {
+        half_width(progress.customers + days * progress.per_day, progress.alpha()) <= effect
+    };
     if !is_answered(high) {
         return None;
     }

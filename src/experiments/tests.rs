@@ -29,8 +29,13 @@ impl Chance {
         let share = converts * (1.0 + if treated { lift } else { 0.0 });
         let buys = self.next() < share;
         let revenue = (8.0 + 0.7 * taste + 0.5 * self.normal()).exp();
-        Unit { treated, orders: u32::from(buys), revenue: if buys { revenue } else { 0.0 }, before }
+        let revenue = if buys { revenue } else { 0.0 };
+        Unit { treated, stratum: 0, orders: u32::from(buys), revenue, before }
     }
+}
+
+fn every_day(per_day: f64) -> Asked {
+    Asked { per_day, comparisons: 1 }
 }
 
 /// Whether an experiment ever seems decided, looked at after every so many customers.
@@ -40,7 +45,7 @@ fn ever(seed: u64, holdout: f64, converts: f64, lift: f64, last: usize) -> [bool
     let mut found = [false; 3];
     while units.len() < last {
         units.extend((0..250).map(|_| chance.customer(holdout, converts, lift)));
-        let seen = compare(&units, 100.0);
+        let seen = compare(&units, every_day(100.0));
         for (found, difference) in
             found.iter_mut().zip([seen.conversion, seen.orders, seen.revenue])
         {
@@ -70,13 +75,13 @@ fn an_effect_that_is_there_is_found_with_its_sign() {
     assert!(found >= 36, "{found} of 40");
     let mut chance = Chance(5);
     let units: Vec<Unit> = (0..9_000).map(|_| chance.customer(0.3, 0.1, 0.8)).collect();
-    let seen = compare(&units, 100.0);
+    let seen = compare(&units, every_day(100.0));
     assert_eq!(seen.conversion.answer, Answer::More);
     let (low, high) = seen.conversion.interval.unwrap();
     assert!(low < 0.08 && 0.08 < high, "the truth, 8 points, lies in {low}..{high}");
     assert_eq!(seen.conversion.days_to_answer, None, "it is there already");
     let turned: Vec<Unit> = units.iter().map(|u| Unit { treated: !u.treated, ..*u }).collect();
-    assert_eq!(compare(&turned, 100.0).conversion.answer, Answer::Less);
+    assert_eq!(compare(&turned, every_day(100.0)).conversion.answer, Answer::Less);
 }
 
 #[test]
@@ -86,11 +91,11 @@ fn the_past_takes_noise_out_and_moves_nothing() {
         .map(|_| {
             let before = 1_000.0 * chance.next();
             let revenue = 2.0 * before + 50.0 * chance.next();
-            Unit { treated: chance.next() < 0.5, orders: 1, revenue, before }
+            Unit { treated: chance.next() < 0.5, stratum: 0, orders: 1, revenue, before }
         })
         .collect();
     let blind: Vec<Unit> = units.iter().map(|unit| Unit { before: 0.0, ..*unit }).collect();
-    let (seen, unseen) = (compare(&units, 10.0), compare(&blind, 10.0));
+    let (seen, unseen) = (compare(&units, every_day(10.0)), compare(&blind, every_day(10.0)));
     let width = |c: &Comparison| c.revenue.interval.map(|(low, high)| high - low).unwrap();
     assert!(width(&seen) < 0.2 * width(&unseen), "{} {}", width(&seen), width(&unseen));
     assert!(seen.explained > 0.9 && unseen.explained == 0.0);
@@ -100,13 +105,14 @@ fn the_past_takes_noise_out_and_moves_nothing() {
 
 #[test]
 fn too_few_are_unknown_and_say_nothing_of_when() {
-    let unit = |treated, n: u32| Unit { treated, orders: n % 2, revenue: 100.0, before: 0.0 };
+    let unit =
+        |treated, n: u32| Unit { treated, stratum: 0, orders: n % 2, revenue: 100.0, before: 0.0 };
     let few: Vec<Unit> = (0..60).flat_map(|n| [unit(true, n), unit(n >= 20, n)]).collect();
-    let seen = compare(&few, 5.0);
+    let seen = compare(&few, every_day(5.0));
     assert_eq!((seen.treatment.customers, seen.holdout.customers), (100, 20));
     assert_eq!((seen.revenue.answer, seen.revenue.interval), (Answer::Unknown, None));
     assert_eq!(seen.revenue.minimum_detectable, None);
-    let nobody = compare(&[], 0.0);
+    let nobody = compare(&[], every_day(0.0));
     assert_eq!((nobody.conversion.answer, nobody.conversion.estimate), (Answer::Unknown, 0.0));
 }
 
@@ -114,8 +120,8 @@ fn too_few_are_unknown_and_say_nothing_of_when() {
 fn one_large_buyer_decides_nothing() {
     let mut chance = Chance(23);
     let mut units: Vec<Unit> = (0..3_000).map(|_| chance.customer(0.5, 0.2, 0.0)).collect();
-    units[17] = Unit { treated: true, orders: 1, revenue: 1e9, before: 0.0 };
-    let seen = compare(&units, 10.0);
+    units[17] = Unit { treated: true, stratum: 0, orders: 1, revenue: 1e9, before: 0.0 };
+    let seen = compare(&units, every_day(10.0));
     assert!(seen.cap.unwrap() < 1e6 && seen.treatment.revenue > 1e9);
     assert!(seen.treatment.revenue_winsorised < 1e8);
     assert_eq!(seen.revenue.answer, Answer::Unknown);
@@ -123,13 +129,67 @@ fn one_large_buyer_decides_nothing() {
 
 #[test]
 fn the_time_to_an_answer_is_when_the_interval_is_as_narrow_as_the_effect() {
-    let progress = Progress { customers: 1_000.0, per_day: 50.0 };
+    let progress = Progress { customers: 1_000.0, per_day: 50.0, comparisons: 1 };
     let seen = Difference::at(progress, 0.05, Some(1.0));
     let days = seen.days_to_answer.unwrap();
-    assert!((half_width(1_000.0 + 50.0 * days) - 0.05).abs() < 1e-6, "{days}");
+    assert!((half_width(1_000.0 + 50.0 * days, 0.05) - 0.05).abs() < 1e-6, "{days}");
     assert_eq!(Difference::at(progress, 1e-6, Some(1.0)).days_to_answer, None, "never");
     let standing = Progress { per_day: 0.0, ..progress };
     assert_eq!(Difference::at(standing, 0.05, Some(1.0)).days_to_answer, None);
     // A fixed interval after 1,000: 0.062; one that may be looked at always is wider, and not by twice.
-    assert!((0.08..0.13).contains(&half_width(1_000.0)), "{}", half_width(1_000.0));
+    assert!((0.08..0.13).contains(&half_width(1_000.0, 0.05)), "{}", half_width(1_000.0, 0.05));
+}
+
+/// A holdout of a tenth in a good season, and of half in a bad one: in both nothing is caused.
+fn two_seasons(seed: u64, each: usize) -> Vec<Unit> {
+    let mut chance = Chance(seed);
+    let mut season = |stratum, holdout, converts| -> Vec<Unit> {
+        (0..each).map(|_| Unit { stratum, ..chance.customer(holdout, converts, 0.0) }).collect()
+    };
+    [season(1, 0.1, 0.3), season(2, 0.5, 0.05)].concat()
+}
+
+#[test]
+fn a_holdout_of_another_size_compares_no_season_with_another() {
+    let mut wrong = [0; 3];
+    for run in 0..60 {
+        let units = two_seasons(run * 31 + 7, 3_000);
+        let seen = compare(&units, every_day(100.0));
+        assert_eq!((seen.strata, seen.unmatched), (2, 0));
+        let found = [seen.conversion, seen.orders, seen.revenue];
+        wrong.iter_mut().zip(found).for_each(|(wrong, found)| {
+            *wrong += u64::from(found.answer != Answer::Unknown);
+        });
+        let mixed: Vec<Unit> = units.iter().map(|unit| Unit { stratum: 0, ..*unit }).collect();
+        let misled = compare(&mixed, every_day(100.0)).conversion;
+        assert_eq!(misled.answer, Answer::More, "who mixes them finds what is not there");
+    }
+    assert!(wrong.iter().all(|wrong| *wrong <= 4), "{wrong:?} of 60");
+}
+
+#[test]
+fn a_difference_that_is_there_is_the_same_in_strata_and_whoever_has_no_match_is_left_out() {
+    let mut chance = Chance(77);
+    let mut season = |stratum, holdout, n: usize| -> Vec<Unit> {
+        (0..n).map(|_| Unit { stratum, ..chance.customer(holdout, 0.2, 0.5) }).collect()
+    };
+    let mut units = [season(1, 0.1, 6_000), season(2, 0.5, 6_000)].concat();
+    let alone = Unit { treated: true, stratum: 3, orders: 9, revenue: 1e7, before: 0.0 };
+    units.push(alone);
+    let seen = compare(&units, every_day(100.0));
+    assert_eq!((seen.strata, seen.unmatched, seen.conversion.answer), (2, 1, Answer::More));
+    let (low, high) = seen.conversion.interval.unwrap();
+    assert!(low < 0.1 && 0.1 < high, "the truth, ten points, lies in {low}..{high}");
+    assert!(seen.treatment.orders < 12_000, "nine orders of one alone are in no figure");
+}
+
+#[test]
+fn several_answers_at_once_are_harder_to_get() {
+    let mut chance = Chance(41);
+    let units: Vec<Unit> = (0..2_000).map(|_| chance.customer(0.5, 0.1, 0.3)).collect();
+    let width = |comparisons| {
+        let seen = compare(&units, Asked { per_day: 10.0, comparisons });
+        seen.conversion.interval.map(|(low, high)| high - low).unwrap()
+    };
+    assert!(width(1) < width(2) && width(2) < width(5) && width(5) < 1.5 * width(1));
 }

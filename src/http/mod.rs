@@ -7,6 +7,7 @@ mod bodies;
 pub mod pages;
 pub mod public;
 pub mod server;
+mod shadow;
 mod tracking;
 
 use std::sync::Arc;

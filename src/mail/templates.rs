@@ -395,10 +395,13 @@ mod tests {
         assert_eq!(
             composer.names().collect::<Vec<_>>(),
             [
+                "birthday",
                 "browse-reminder",
                 "cart-reminder",
                 "first-order-thanks",
+                "referral",
                 "repurchase-nudge",
+                "review-request",
                 "win-back"
             ]
         );

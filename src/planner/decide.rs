@@ -107,8 +107,8 @@ pub enum Action {
     /// A later moment came inside the episode: what is unsent is due `due_at` or later.
     /// The zone is the customer's, where steps have a time of day.
     Stretch { rule: usize, enrolment: EnrolmentId, until: Timestamp, due_at: Timestamp, zone: Zone },
-    /// Keeps the arm of an experiment, drawn at first eligibility.
-    Assign { experiment: String, arm: Arm },
+    /// Keeps the arm of an experiment, drawn at first eligibility with this share held out.
+    Assign { experiment: String, arm: Arm, share: f64 },
 }
 
 impl Action {
@@ -489,14 +489,14 @@ fn is_held_out(
     experiments.into_iter().filter(|(_, share)| *share > 0.0).any(|(experiment, share)| {
         let known = situation.arms.iter().find(|(name, _)| name == experiment).map(|(_, arm)| *arm);
         let drawn_now = actions.iter().find_map(|action| match action {
-            Action::Assign { experiment: name, arm } if name == experiment => Some(*arm),
+            Action::Assign { experiment: name, arm, .. } if name == experiment => Some(*arm),
             _ => None,
         });
         let arm = known.or(drawn_now).unwrap_or_else(|| {
             let parts = [experiment.as_bytes(), situation.identity.as_bytes()];
             let is_out = pass.secret.keyed_fraction("experiment", &parts) < share;
             let arm = if is_out { Arm::Holdout } else { Arm::Treatment };
-            actions.push(Action::Assign { experiment: experiment.to_owned(), arm });
+            actions.push(Action::Assign { experiment: experiment.to_owned(), arm, share });
             arm
         });
         arm == Arm::Holdout

@@ -440,7 +440,7 @@ struct Writing<'w> {
     enrolments: Vec<Enrolment>,
     messages: Vec<NewMessage>,
     decisions: Vec<NewDecision>,
-    arms: Vec<(CustomerId, String, Arm)>,
+    arms: Vec<(CustomerId, String, Arm, f64)>,
 }
 
 impl<'w> Writing<'w> {
@@ -458,7 +458,9 @@ impl<'w> Writing<'w> {
 
     fn take(&mut self, conn: &mut Conn, customer: CustomerId, action: Action) -> QueryResult<()> {
         match action {
-            Action::Assign { experiment, arm } => self.arms.push((customer, experiment, arm)),
+            Action::Assign { experiment, arm, share } => {
+                self.arms.push((customer, experiment, arm, share));
+            }
             Action::Enrol { entry, from } => {
                 let new =
                     self.enter(conn, customer, &entry, EnrolmentStatus::Active, None, None)?;
@@ -655,12 +657,13 @@ impl<'w> Writing<'w> {
         for part in self.arms.chunks(1_000) {
             let rows: Vec<_> = part
                 .iter()
-                .map(|(customer, experiment, arm)| {
+                .map(|(customer, experiment, arm, share)| {
                     (
                         assignments::customer_id.eq(*customer),
                         assignments::experiment.eq(experiment.as_str()),
                         assignments::arm.eq(*arm),
                         assignments::assigned_at.eq(at.now),
+                        assignments::share.eq(Some(*share)),
                     )
                 })
                 .collect();

@@ -34,7 +34,7 @@ fn said(actions: &[Action], rules: &[StoredRule]) -> Vec<String> {
             }
             Action::Stop { rule, reason, .. } => format!("{} stopped/{reason}", key(rule)),
             Action::Stretch { rule, .. } => format!("{} stretched", key(rule)),
-            Action::Assign { experiment, arm } => format!("{experiment}: {arm}"),
+            Action::Assign { experiment, arm, .. } => format!("{experiment}: {arm}"),
         })
         .collect()
 }
@@ -456,7 +456,7 @@ fn after(
             Action::Enrol { entry, .. } => (entry, EnrolmentStatus::Active, None),
             Action::Wait { entry, retry_at } => (entry, EnrolmentStatus::Waiting, Some(*retry_at)),
             Action::Refuse { entry, status, .. } => (entry, *status, None),
-            Action::Assign { experiment, arm } => {
+            Action::Assign { experiment, arm, .. } => {
                 who.arms.push((experiment.clone(), *arm));
                 continue;
             }

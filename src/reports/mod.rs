@@ -4,6 +4,7 @@
 
 pub mod alarms;
 pub mod at_risk;
+pub mod behind;
 pub mod calibration;
 pub mod credit;
 pub mod customer;
@@ -13,9 +14,12 @@ pub mod messages;
 pub mod movements;
 pub mod outbox;
 pub mod rhythm;
+pub mod rows;
 pub mod rules;
+pub mod shadow;
 pub mod timeline;
 pub mod today;
+pub mod trial;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;

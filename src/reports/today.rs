@@ -53,9 +53,9 @@ struct OrderTotals {
 }
 
 #[derive(QueryableByName)]
-struct Visitors {
+struct One {
     #[diesel(sql_type = BigInt)]
-    visitors: i64,
+    n: i64,
 }
 
 /// Totals of `[from, until)`.
@@ -75,20 +75,40 @@ pub fn totals(
     .bind::<BigInt, _>(from)
     .bind::<BigInt, _>(until)
     .get_result(conn)?;
-    let visitors: Visitors = diesel::sql_query(
-        "SELECT COUNT(DISTINCT customer_id) AS visitors FROM visits \
-         WHERE store_id = $1 AND started_at >= $2 AND started_at < $3",
-    )
-    .bind::<BigInt, _>(store.id)
-    .bind::<BigInt, _>(from)
-    .bind::<BigInt, _>(until)
-    .get_result(conn)?;
     Ok(Totals {
         gmv: orders.gmv,
         orders: orders.orders,
         buyers: orders.buyers,
-        visitors: visitors.visitors,
+        visitors: visitors(conn, store, from, until)?,
     })
+}
+
+/// How many people began a visit in `[from, until)`.
+fn visitors(
+    conn: &mut Conn,
+    store: &Store,
+    from: Timestamp,
+    until: Timestamp,
+) -> QueryResult<i64> {
+    let begun = format!(
+        "FROM visits WHERE store_id = {} AND started_at >= {} AND started_at < {}",
+        store.id.0, from.0, until.0
+    );
+    match conn {
+        Conn::Postgres(_) => {
+            let sql = format!("SELECT COUNT(DISTINCT customer_id) AS n {begun}");
+            diesel::sql_query(sql).get_result::<One>(conn).map(|one| one.n)
+        }
+        // SQLite tells alike ones apart in a tree on which it spends five times what it takes to hand them out.
+        Conn::Sqlite(_) => {
+            let sql = format!("SELECT customer_id AS n {begun}");
+            let rows: Vec<One> = diesel::sql_query(sql).load(conn)?;
+            let mut people: Vec<i64> = rows.into_iter().map(|one| one.n).collect();
+            people.sort_unstable();
+            people.dedup();
+            Ok(people.len() as i64)
+        }
+    }
 }
 
 /// A day in a zone: its bounds, and the instant of it that is as late as `now` is in its own day.

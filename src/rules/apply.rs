@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::difference::{Change, difference};
 use super::{ShopDocument, store};
 use crate::db::Conn;
-use crate::primitives::Timestamp;
+use crate::primitives::{StoreId, Timestamp};
 use crate::stores::{self, Store};
 
 /// What applying a document changed, or would change.
@@ -82,7 +82,15 @@ impl ShopDocument {
 
 /// The store's settings and rules as a document; `None` until settings are applied.
 pub fn export(conn: &mut Conn, key: &str) -> QueryResult<Option<ShopDocument>> {
-    let Some(current) = stores::store::find_by_key(conn, key)? else { return Ok(None) };
+    match stores::store::find_by_key(conn, key)? {
+        Some(current) => export_of(conn, current.id),
+        None => Ok(None),
+    }
+}
+
+/// As [`export`], of a store that there is.
+pub fn export_of(conn: &mut Conn, store: StoreId) -> QueryResult<Option<ShopDocument>> {
+    let current = stores::store::find(conn, store)?;
     let Some(details) = current.details() else { return Ok(None) };
     let rules = store::all(conn, current.id)?.into_iter().map(|stored| stored.rule).collect();
     Ok(Some(ShopDocument {

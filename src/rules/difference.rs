@@ -136,6 +136,13 @@ pub fn changed_rule(before: &Rule, after: &Rule) -> Vec<ValueChange> {
             values.push(ValueChange { name: format!("step {}", n + 1), from, to });
         }
     }
+    let test = |rule: &Rule, n: usize| rule.tests.get(n).map(print::test_inline);
+    for n in 0..before.tests.len().max(after.tests.len()) {
+        let (from, to) = (test(before, n), test(after, n));
+        if from != to {
+            values.push(ValueChange { name: format!("test {}", n + 1), from, to });
+        }
+    }
     values
 }
 

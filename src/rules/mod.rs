@@ -14,7 +14,7 @@ mod step;
 pub mod store;
 
 pub use crate::stores::{Pause, PauseReason};
-pub use apply::{Applied, apply, export, preview};
+pub use apply::{Applied, apply, export, export_of, preview};
 pub use case::{MadeUp, RuleTest};
 pub use check::check;
 pub use condition::{Condition, Subject};

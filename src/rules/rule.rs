@@ -57,6 +57,9 @@ pub struct Rule {
     pub trigger: Trigger,
     pub audience: Option<Condition>,
     pub steps: Vec<Step>,
+    /// Its tests as they were written, for `homing rules test`; nothing that decides reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<serde_json::Value>,
 }
 
 impl Rule {

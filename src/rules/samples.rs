@@ -239,7 +239,8 @@ pub fn any_rule() -> impl Strategy<Value = Rule> {
         ("[a-z0-9][a-z0-9_-]{0,20}", any_line(), any_of(Class::ALL), any_of(RuleStatus::ALL));
     let limits = (0..=100u8, any_share(), option::of(any_delay()), option::of(any_delay()));
     let stop_on = proptest::sample::subsequence(vec![StopOn::Order, StopOn::Visit], 0..=2);
-    let work = (any_trigger(), option::of(any_condition()), any_steps());
+    let tests = vec(any_test(), 0..2);
+    let work = (any_trigger(), option::of(any_condition()), any_steps(), tests);
     (told, limits, stop_on, work).prop_map(|(told, limits, stop_on, work)| Rule {
         key: format!("{}-", told.0),
         name: told.1,
@@ -253,6 +254,26 @@ pub fn any_rule() -> impl Strategy<Value = Rule> {
         trigger: work.0,
         audience: work.1,
         steps: work.2,
+        tests: work.3,
+    })
+}
+
+/// As it is kept: its words in the order in which they are printed.
+fn any_test() -> impl Strategy<Value = serde_json::Value> {
+    let facts = vec(any_line(), 0..3).prop_map(|products| -> Vec<serde_json::Value> {
+        let viewed = |product| {
+            serde_json::json!({"kind": "product_viewed", "at": "2026-05-01T10:00", "product": product})
+        };
+        products.into_iter().map(viewed).collect()
+    });
+    (any_line(), facts, 1..6i64, any::<bool>()).prop_map(|(name, facts, r, suppressed)| {
+        serde_json::json!({
+            "name": name,
+            "at": "2026-06-01T15:00:00Z",
+            "customer": {"r": r, "suppressed": suppressed, "p_alive": 0.25},
+            "facts": facts,
+            "expect": {"outcome": "sent"},
+        })
     })
 }
 

@@ -58,6 +58,7 @@ pub fn rule(id: i64, key: &str, kind: TriggerKind) -> StoredRule {
             trigger: Trigger { kind, useful_for: hours(72) },
             audience: None,
             steps: vec![step],
+            tests: Vec::new(),
         },
     }
 }

@@ -579,16 +579,62 @@ template = "win-back"
             behind.push(orders.json["items"].as_array().map_or(0, Vec::len));
         }
         assert_eq!((behind[0], behind[1] + behind[2]), (0, 3), "80 to 66 days ago");
+        let mut people = Vec::new();
+        for figure in ["treatment", "holdout", "treatment&converted=true", "holdout&converted=true"] {
+            let path = format!("/api/v1/reports/rules/back-again/customers?figure={figure}");
+            let customers = api.get(&path, &key).await;
+            assert_eq!(customers.status, 200, "{figure}");
+            people.push(customers.json["items"].as_array().map_or(0, Vec::len));
+        }
+        assert_eq!((people[0], people[1]), (5, 5));
+        assert!(people[2] + people[3] > 0 && people[2] + people[3] <= 3);
+        let page = api.get("/api/v1/reports/rules/back-again/customers?figure=treatment&limit=3", &key).await;
+        let next = page.json["next_cursor"].as_str().unwrap().to_owned();
+        let path = format!("/api/v1/reports/rules/back-again/customers?figure=treatment&limit=3&cursor={next}");
+        assert_eq!(api.get(&path, &key).await.json["items"].as_array().map(Vec::len), Some(2));
+        for path in ["orders?figure=treatment", "customers?figure=holdout", "orders?figure=variant&step=1&variant=warm"] {
+            let key_of = if path.contains("variant") { "back-again" } else { "global" };
+            let none = api.get(&format!("/api/v1/reports/rules/{key_of}/{path}"), &key).await;
+            assert_eq!((none.status.as_u16(), none.json["items"].as_array().map(Vec::len)), (200, Some(0)));
+        }
         for (path, said) in [
             ("?from=2026-05-02&to=2026-05-01", "not after `from`"),
             ("?from=May", "`May` is no date"),
-            ("/back-again/orders?figure=all", "`all` is not one of: credited, treatment, holdout"),
+            ("/back-again/orders?figure=all", "`all` is not one of: credited, treatment, holdout, variant"),
+            ("/back-again/orders?figure=variant", "needs `step`"),
+            ("/back-again/customers", "behind `credited` are orders"),
+            ("/back-again/customers?figure=holdout&converted=yes", "`yes` is neither true nor false"),
+            ("/global/orders", "treatment and holdout alone"),
         ] {
             let wrong = api.get(&format!("/api/v1/reports/rules{path}"), &key).await;
             assert_eq!(wrong.status, 400);
             assert!(wrong.json["detail"].as_str().unwrap().contains(said), "{}", wrong.json);
         }
         assert_eq!(api.get("/api/v1/reports/rules/none/orders", &key).await.status, 404);
+
+        // Of days in shadow there is nothing to compare before one is whole.
+        let never = api.get("/api/v1/reports/rules/back-again/shadow", &key).await;
+        assert_eq!(never.status, 409, "{}", never.json);
+        assert!(never.json["detail"].as_str().unwrap().contains("never was in shadow"));
+        assert_eq!(api.get("/api/v1/reports/rules/none/shadow", &key).await.status, 404);
+        let try_out = |conn: &mut homing::db::Conn| -> Result<(), DbError> {
+            use homing::rules::{Rule, RuleStatus, store};
+            let stored = store::find_by_key(conn, StoreId(1), "back-again")?.expect("the rule");
+            let other = Rule { key: "tried".into(), status: RuleStatus::Shadow, ..stored.rule };
+            store::put(conn, StoreId(1), &other, Timestamp(now.0 - 3 * DAY))?;
+            Ok(())
+        };
+        test.db.write_here(try_out).unwrap();
+        let compared = api.get("/api/v1/reports/rules/tried/shadow", &key).await;
+        assert_eq!(compared.status, 200, "{}", compared.json);
+        assert_eq!(compared.json["per_day"].as_array().map(Vec::len), Some(2));
+        assert_eq!((&compared.json["in_shadow"], &compared.json["entered"]["shadow"]), (&true.into(), &0.into()));
+        let untry = |conn: &mut homing::db::Conn| -> Result<(), DbError> {
+            use homing::rules::store;
+            let stored = store::find_by_key(conn, StoreId(1), "tried")?.expect("the rule");
+            Ok(store::retire(conn, stored.id, now)?)
+        };
+        test.db.write_here(untry).unwrap();
 
         // What it would have done; and what another, that nobody saved, would have.
         let manage = make_key(&test, Scope::Manage);

@@ -289,6 +289,12 @@ on_both_backends! {
                 "/rules".to_owned(),
                 "/rules/refill".to_owned(),
                 "/rules/refill?ask=live".to_owned(),
+                "/rules/refill?ask=shadow".to_owned(),
+                "/rules/refill/behind".to_owned(),
+                "/rules/refill/behind?figure=treatment&rows=customers".to_owned(),
+                "/rules/refill/behind?figure=variant&step=1&variant=a&rows=converted".to_owned(),
+                "/rules/global/behind?figure=holdout".to_owned(),
+                "/gallery".to_owned(),
                 "/outbox".to_owned(),
                 "/outbox?status=scheduled&rule=refill".to_owned(),
                 "/outbox?status=sent".to_owned(),
@@ -429,6 +435,54 @@ on_both_backends! {
         assert_eq!(again.status, StatusCode::SEE_OTHER, "twice is once");
         operator.post("/rules/refill/status", "to=paused").await;
         assert_eq!(status(), "paused");
+    }
+
+    async fn a_rule_is_tried_in_shadow_and_a_pause_of_its_own_is_not_lifted_here(test: TestDb) {
+        use homing::rules::{PauseReason, store as rules};
+        let console = Console::open(&test, test.clock()).await;
+        let stored = || {
+            let find = |conn: &mut homing::db::Conn| rules::find_by_key(conn, StoreId(1), "refill").map_err(DbError::from);
+            test.db.read_here(find).unwrap().expect("the rule")
+        };
+        let mut operator = console.signed_in("operator@lakeside.example").await;
+        let page = operator.get("/rules/refill").await.body;
+        assert!(page.contains("?ask=shadow") && page.contains("?ask=live"), "a draft has both ways");
+        assert!(operator.get("/rules/refill?ask=shadow").await.body.contains("name=\"to\" value=\"shadow\""));
+        operator.post("/rules/refill/status", "to=shadow").await;
+        assert_eq!(stored().status.as_str(), "shadow");
+        let page = operator.get("/rules/refill").await.body;
+        assert!(page.contains("id=\"shadow\"") && page.contains("whole day"), "nothing to compare yet");
+        operator.post("/rules/refill/status", "to=live").await;
+        assert_eq!(stored().status.as_str(), "live");
+        let (id, now) = (stored().id, test.now);
+        let pause = |conn: &mut homing::db::Conn| {
+            rules::pause(conn, id, PauseReason::Complaints, now).map_err(DbError::from)
+        };
+        assert!(test.db.write_here(pause).unwrap());
+        let page = operator.get("/rules/refill").await.body;
+        assert!(page.contains("homing rules resume refill") && !page.contains("?ask=live"));
+        operator.post("/rules/refill/status", "to=live").await;
+        assert!(stored().pause.is_some(), "it stays paused");
+    }
+
+    async fn a_ready_rule_is_taken_once_as_a_draft_with_its_tests(test: TestDb) {
+        use homing::rules::store as rules;
+        let console = Console::open(&test, test.clock()).await;
+        let mut operator = console.signed_in("operator@lakeside.example").await;
+        operator.language = "zh-CN";
+        let taken = operator.post("/gallery/birthday", "").await;
+        assert_eq!((taken.status, taken.location()), (StatusCode::SEE_OTHER, "/rules/birthday"));
+        let find = |conn: &mut homing::db::Conn| rules::find_by_key(conn, StoreId(1), "birthday").map_err(DbError::from);
+        let stored = test.db.read_here(find).unwrap().expect("the rule");
+        assert_eq!((stored.status.as_str(), stored.rule.name.as_str(), stored.version), ("draft", "生日祝福", 1));
+        assert_eq!(stored.rule.tests.len(), 2);
+        operator.language = "en";
+        operator.post("/gallery/birthday", "").await;
+        assert_eq!(test.db.read_here(find).unwrap().expect("the rule").version, 1, "what is there stays");
+        assert_eq!(operator.post("/gallery/nothing", "").await.status, StatusCode::NOT_FOUND);
+        let mut viewer = console.signed_in("viewer@lakeside.example").await;
+        assert_eq!(viewer.post("/gallery/cart", "").await.status, StatusCode::FORBIDDEN);
+        assert!(!viewer.get("/gallery").await.body.contains("<form method=\"post\" action=\"/gallery"));
     }
 
     async fn a_message_in_doubt_has_two_ways_out(test: TestDb) {

@@ -7,9 +7,10 @@ use homing::experiments::Answer;
 use homing::journal::{Body, NewFact};
 use homing::ledger::Instants;
 use homing::primitives::{CustomerId, Delay, MessageId, RuleId, StoreId, Timestamp};
+use homing::reports::behind::{self, Whom};
 use homing::reports::credit::{self, Credit, Span};
-use homing::reports::effects;
 use homing::reports::rules::{self, Listed};
+use homing::reports::trial::{self, Cohort, Trial};
 
 use crate::on_both_backends;
 use crate::support::shop::{NO_GUARDRAILS, Shop, consents, fact, orders, rule, views};
@@ -140,7 +141,7 @@ on_both_backends! {
         let (store, browse) = (shop.store(), listed(&shop, "browse"));
         let span = Span { from: test.now.minus(Delay::days(90)), until: test.now };
         let read = |conn: &mut _| {
-            effects::experiment(conn, &store, &browse, span, test.now).map_err(DbError::from)
+            trial::experiment(conn, &store, &browse, span, test.now).map_err(DbError::from)
         };
         let seen = test.db.read_here(read).unwrap().expect("an experiment");
         let (with, without) = (seen.comparison.treatment, seen.comparison.holdout);
@@ -152,20 +153,155 @@ on_both_backends! {
         let (low, high) = seen.comparison.conversion.interval.unwrap();
         assert!(0.0 < low && low < 0.4 && 0.4 < high, "{low}..{high}");
 
+        let trial = Trial::Holdout(browse.id);
+        let window = trial::window(&browse.rule);
+        let cohort = Cohort { store: &store, trial, span, window };
         let ids = |arm: &'static str, limit| {
             let read = |conn: &mut _| {
-                effects::arm_orders(conn, &store, &browse, arm, span, test.now, None, limit)
-                    .map_err(DbError::from)
+                behind::orders(conn, &cohort, arm, test.now, None, limit).map_err(DbError::from)
             };
             test.db.read_here(read).unwrap().into_iter().map(|o| o.order_id).collect::<Vec<_>>()
         };
         assert_eq!((ids("treatment", 500).len(), ids("holdout", 500).len()), (100, 20));
         assert!(ids("holdout", 3).iter().all(|id| id.starts_with('W')));
 
+        let people = |whom, after: Option<(Timestamp, i64)>, limit| {
+            let read = |conn: &mut _| {
+                behind::customers(conn, &cohort, "treatment", whom, test.now, after, limit)
+                    .map_err(DbError::from)
+            };
+            test.db.read_here(read).unwrap()
+        };
+        assert_eq!((people(Whom::All, None, 500).len(), people(Whom::Converted, None, 500).len()), (200, 100));
+        let (mut paged, mut after) = (Vec::new(), None);
+        while let Some(last) = people(Whom::Converted, after, 7).last().cloned() {
+            paged.extend(people(Whom::Converted, after, 7));
+            after = Some((last.assigned_at, last.customer_id.0));
+        }
+        assert_eq!(paged, people(Whom::Converted, None, 500), "page by page the same, none twice");
+        assert!(paged.iter().all(|one| (one.orders, one.revenue) == (1, 9_800)));
+
         // Nobody was ever held out of all rules.
         let global = |conn: &mut _| {
-            effects::global(conn, &store, span, test.now).map_err(DbError::from)
+            trial::global(conn, &store, span, test.now).map_err(DbError::from)
         };
         assert_eq!(test.db.read_here(global).unwrap(), None);
+    }
+
+    async fn a_share_that_was_changed_compares_only_those_drawn_alike(test: TestDb) {
+        let shop = Shop::open(&test, &rule("browse", BROWSE, "holdout = 0.5"));
+        let mut facts = Vec::new();
+        // A tenth was held out when everybody bought, half when nobody did: the rule did nothing.
+        let of = |n: i64| match n {
+            0..500 => (n % 10 != 0, 0.1, 60),
+            _ => (n % 2 == 0, 0.5, 40),
+        };
+        for n in 0..1_000_i64 {
+            let (who, (_, _, days)) = (format!("c{n}"), of(n));
+            let assigned = test.now.minus(Delay::days(days));
+            facts.push(consents(&who, assigned.minus(Delay::days(9)), true));
+            if (n < 500 && n % 20 < 10) || n % 50 < 2 {
+                facts.push(orders(&who, assigned.plus(Delay::days(2)), &format!("W{n}")));
+            }
+        }
+        shop.tell_at(test.now, facts);
+        let assign = |conn: &mut homing::db::Conn| -> Result<(), DbError> {
+            use schema::assignments::dsl::*;
+            for n in 0..1_000_i64 {
+                let (is_treated, held, days) = of(n);
+                let found = homing::identity::store::find_customer(
+                    conn, StoreId(1), &format!("ext:c{n}"),
+                )?;
+                diesel::insert_into(assignments)
+                    .values((
+                        customer_id.eq(found.expect("a customer")),
+                        experiment.eq("browse"),
+                        arm.eq(if is_treated { "treatment" } else { "holdout" }),
+                        assigned_at.eq(test.now.minus(Delay::days(days))),
+                        share.eq(Some(held)),
+                    ))
+                    .execute(conn)?;
+            }
+            Ok(())
+        };
+        test.db.write_here(assign).expect("assignments");
+        let (store, browse) = (shop.store(), listed(&shop, "browse"));
+        let span = Span { from: test.now.minus(Delay::days(90)), until: test.now };
+        let read = |conn: &mut _| {
+            trial::experiment(conn, &store, &browse, span, test.now).map_err(DbError::from)
+        };
+        let seen = test.db.read_here(read).unwrap().expect("an experiment").comparison;
+        assert_eq!((seen.strata, seen.unmatched), (2, 0));
+        assert_eq!((seen.treatment.customers, seen.holdout.customers), (700, 300));
+        let mean = |n: u64, of: u64| n as f64 / of as f64;
+        let apart = mean(seen.treatment.converted, 700) - mean(seen.holdout.converted, 300);
+        assert!(apart > 0.2, "mixed up, the treated bought {apart} more");
+        assert_eq!(seen.conversion.answer, Answer::Unknown);
+        assert!(seen.conversion.estimate.abs() < 0.05, "{}", seen.conversion.estimate);
+    }
+
+    async fn wordings_are_compared_by_whom_they_were_drawn_for(test: TestDb) {
+        let variants = "variants = [ { name = \"plain\" }, { name = \"warm\", subject = \"So good to see you\" } ]\n";
+        let settings = format!(
+            "{NO_GUARDRAILS}{}{variants}",
+            rule("thanks", "kind = \"order\", after = \"1h\"", "stop_on = []")
+        );
+        let shop = Shop::open(&test, &settings);
+        let noon = test.now;
+        let people: Vec<String> = (0..300).map(|n| format!("c{n}")).collect();
+        let facts = people.iter().flat_map(|who| {
+            [consents(who, noon.minus(Delay::hours(1)), true), orders(who, noon, &format!("{who}-0"))]
+        });
+        shop.tell_at(noon, facts.collect());
+        assert_eq!(shop.tick(noon.plus(Delay::hours(1))).await.sent, 300);
+        let drawn = |conn: &mut homing::db::Conn| -> Result<Vec<(CustomerId, Option<String>)>, DbError> {
+            use schema::messages::dsl::*;
+            Ok(messages.select((customer_id, variant)).load(conn)?)
+        };
+        let drawn: std::collections::HashMap<_, _> =
+            test.db.read_here(drawn).unwrap().into_iter().collect();
+        // Whoever had the warm one comes back, but for one in nine; of the others one in nine.
+        let mut back = 0;
+        let later = noon.plus(Delay::days(3));
+        let mut facts = Vec::new();
+        for (n, who) in people.iter().enumerate() {
+            let is_warm = drawn[&shop.customer(who)].as_deref() == Some("warm");
+            if is_warm != (n % 9 == 0) {
+                facts.push(orders(who, later, &format!("{who}-1")));
+                back += usize::from(is_warm);
+            }
+        }
+        shop.tell_at(later, facts);
+        // They enter again, and are counted once.
+        let again = later.plus(Delay::hours(1));
+        assert!(shop.tick(again).await.sent > 100);
+        let end = noon.plus(Delay::days(15));
+        let (store, thanks) = (shop.store(), listed(&shop, "thanks"));
+        let span = Span { from: noon.minus(Delay::days(1)), until: end };
+        let read = |conn: &mut _| {
+            trial::variants(conn, &store, &thanks, span, end).map_err(DbError::from)
+        };
+        let tests = test.db.read_here(read).unwrap();
+        let [seen] = tests.as_slice() else { panic!("{tests:?}") };
+        assert_eq!((seen.step, seen.first.as_str(), seen.open), (1, "plain", 0));
+        let (name, against) = &seen.others[0];
+        let (warm, plain) = (against.treatment, against.holdout);
+        assert_eq!((name.as_str(), warm.customers + plain.customers), ("warm", 300));
+        assert_eq!((warm.converted as usize, plain), (back, seen.first_figures));
+        assert_eq!(against.conversion.answer, Answer::More);
+        let trial = Trial::Wording { rule: thanks.id, step: 1 };
+        let cohort = Cohort { store: &store, trial, span, window: seen.window };
+        let behind = |conn: &mut _| {
+            let orders = behind::orders(conn, &cohort, "warm", end, None, 500)?;
+            let who = behind::customers(conn, &cohort, "warm", Whom::Converted, end, None, 500)?;
+            Ok::<_, DbError>((orders.len(), who.len()))
+        };
+        assert_eq!(test.db.read_here(behind).unwrap(), (back, back));
+        // Where nothing was drawn there is nothing to compare.
+        let early = Span { from: noon.minus(Delay::days(9)), until: noon.minus(Delay::days(1)) };
+        let read = |conn: &mut _| {
+            trial::variants(conn, &store, &thanks, early, end).map_err(DbError::from)
+        };
+        assert!(test.db.read_here(read).unwrap()[0].others.is_empty());
     }
 }

@@ -321,3 +321,67 @@ on_both_backends! {
         }
     }
 }
+
+#[test]
+fn the_ready_rules_pass_their_own_tests_and_can_be_printed_one_by_one() {
+    let program = Program::alone();
+    let all = program.run(&["rules", "gallery", "all"]);
+    assert_eq!(all.code, 0, "{}", all.stderr);
+    program.write("gallery.toml", &all.stdout);
+    let tested = program.run(&["rules", "test", "gallery.toml"]);
+    assert_eq!(tested.code, 0, "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.lines().count() >= 16, "{}", tested.stdout);
+    let listed = program.run(&["rules", "gallery", "--lang", "zh-CN"]).stdout;
+    let head = EXAMPLE.split("# 1.").next().expect("the store's settings");
+    for key in [
+        "browse",
+        "cart",
+        "first-order",
+        "repurchase",
+        "win-back",
+        "birthday",
+        "review",
+        "referral",
+    ] {
+        assert!(listed.contains(key), "{key}: {listed}");
+        let one = program.run(&["rules", "gallery", key, "--lang", "zh-CN"]);
+        program.write("shop.toml", &format!("{head}\n{}", one.stdout));
+        let tested = program.run(&["rules", "test", "shop.toml"]);
+        assert_eq!(tested.code, 0, "{key}: {}{}", tested.stdout, tested.stderr);
+    }
+    let unknown = program.run(&["rules", "gallery", "birthdays"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("homing rules gallery"), "{}", unknown.stderr);
+}
+
+on_both_backends! {
+    async fn tests_of_rules_are_kept_and_come_back_out(test: TestDb) {
+        let program = Program::on(&test);
+        program.write("shop.toml", homing::gallery::FILE);
+        let applied = program.run(&["apply", "shop.toml"]);
+        assert_eq!(applied.code, 0, "{}", applied.stderr);
+        let exported = program.run(&["export-config"]).stdout;
+        assert_eq!(exported.matches("[[rule.test]]").count(), homing::gallery::FILE.matches("[[rule.test]]").count());
+        program.write("again.toml", &exported);
+        let tested = program.run(&["rules", "test", "again.toml"]);
+        assert_eq!(tested.code, 0, "{}", tested.stdout);
+        let again = program.run(&["apply", "again.toml"]);
+        assert_eq!(again.stdout.trim(), "nothing to change", "{}", again.stderr);
+        // A rule that the console switches keeps them; another test is a change, and says which.
+        let id = rule(&test.db, "cart").id;
+        let switch = |conn: &mut homing::db::Conn| {
+            rules::store::set_status(conn, id, RuleStatus::Shadow, test.now).map_err(DbError::from)
+        };
+        assert!(test.db.write_here(switch).unwrap());
+        assert_eq!(rule(&test.db, "cart").rule.tests.len(), 2);
+        let other = exported.replacen("a basket left for two hours is recalled", "recalled", 1);
+        program.write("other.toml", &other);
+        let changed = program.run(&["apply", "other.toml", "--dry-run"]).stdout;
+        assert!(changed.contains("~ rule cart:") && changed.contains("test 1"), "{changed}");
+        // A wrong one is refused, and nothing is applied.
+        program.write("wrong.toml", &exported.replacen("outcome = \"sent\"", "outcome = \"send\"", 1));
+        let refused = program.run(&["apply", "wrong.toml"]);
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("`outcome` in `expect`"), "{}", refused.stderr);
+    }
+}

@@ -1,6 +1,10 @@
 //! A rule in shadow: it decides as if it were live, sends nothing, and is nobody's rival.
 
+use homing::backtest::{self, Contest, Progress, Window};
+use homing::db::DbError;
 use homing::primitives::Delay;
+use homing::reports::shadow;
+use homing::rules;
 
 use crate::on_both_backends;
 use crate::support::shop::*;
@@ -80,5 +84,56 @@ on_both_backends! {
         assert_eq!(shop.tick(again.plus(hours(1))).await.sent, 1);
         assert_eq!(shop.ledger("ann")[2..], ["cart enrolled", "cart 1 sent"]);
         shop.counts();
+    }
+
+    async fn its_days_in_shadow_are_those_that_the_backtest_replays(test: TestDb) {
+        let settings = in_shadow(rule("browse", BROWSE, "holdout = 0.3")) + &step("20h");
+        let shop = Shop::open(&test, &(settings.clone() + "\n").replace("shadow", "draft"));
+        let noon = test.now;
+        shop.apply(&settings, noon);
+        // Three days: everybody looks at something each noon, and some buy in time.
+        for day in 0..4 {
+            let at = noon.plus(Delay::days(day));
+            for n in 0..12 {
+                let who = format!("c{day}-{n}");
+                shop.tell_at(at, vec![
+                    consents(&who, at.minus(hours(1)), n % 5 != 0),
+                    views(&who, at, "longjing"),
+                ]);
+                if n % 4 == 0 {
+                    shop.tell_at(at.plus(Delay::seconds(1_800)), vec![orders(&who, at.plus(Delay::seconds(1_700)), &who)]);
+                }
+            }
+            for hour in 1..24 {
+                shop.tick(at.plus(hours(hour))).await;
+            }
+        }
+        let (store, now) = (shop.store(), noon.plus(Delay::days(4)));
+        let read = |conn: &mut homing::db::Conn| -> Result<_, DbError> {
+            let stored = rules::store::find_by_key(conn, store.id, "browse")?.expect("the rule");
+            let run = shadow::last(conn, &store, stored.id, now)?.expect("days in shadow");
+            let decided = shadow::decided(conn, &store, stored.id, run.from, run.to)?;
+            Ok((run, decided))
+        };
+        let (run, decided) = test.db.read_here(read).unwrap();
+        assert_eq!((run.began, run.ended), (noon, None));
+        assert_eq!((run.from.to_string(), run.to.to_string()), ("2026-06-02".into(), "2026-06-05".into()));
+        let contest = Contest::new(store.clone(), run.rule, Vec::new());
+        let going = std::sync::atomic::AtomicBool::new(false);
+        let progress = Progress { seen: &|_, _| {}, cancelled: &going };
+        let window = Window { from: run.from, to: run.to };
+        let report = backtest::run(&test.db, &test.secret(), &contest, window, &progress).unwrap();
+        let mut busy = 0;
+        for day in &report.per_day {
+            let [entered, _] = decided.days.get(&day.date).copied().unwrap_or_default();
+            assert_eq!(day.enrolled, entered, "{}", day.date);
+            busy += entered;
+        }
+        assert!(busy > 10, "{busy}");
+        for (outcome, reason) in [("enrolled", None), ("held_out", Some("holdout"))] {
+            let kind = (outcome.to_owned(), reason.map(str::to_owned));
+            let there = report.outcomes.iter().find(|one| one.outcome.as_str() == outcome);
+            assert_eq!(decided.outcomes.get(&kind).copied(), there.map(|one| one.n), "{outcome}");
+        }
     }
 }

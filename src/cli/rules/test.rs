@@ -5,16 +5,9 @@ use std::path::Path;
 use crate::backtest::case;
 use crate::cli::{CliError, apply};
 use crate::config::Config;
-use crate::ledger::{Outcome, Reason};
-use crate::rules::{ShopDocument, Words};
 
 pub fn run(file: &Path, config: &Config) -> Result<(), CliError> {
-    let outcomes: Vec<&str> = Outcome::ALL.iter().map(|word| word.as_str()).collect();
-    let reasons: Vec<&str> = Reason::ALL.iter().map(|word| word.as_str()).collect();
-    let words = Words { outcomes: &outcomes, reasons: &reasons };
-    let (document, tests) = apply::read_by(file, config, |name, text, templates| {
-        ShopDocument::parse_with_tests(name, text, templates, words)
-    })?;
+    let (document, tests) = apply::read_with_tests(file, config)?;
     let mut failed = 0;
     for test in &tests {
         let name = match &test.name {

@@ -1,16 +1,16 @@
-//! `GET /api/v1/reports/rules` and the orders behind its figures.
+//! `GET /api/v1/reports/rules`: what rules earned, credited beside caused, and which wording does better.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Json, Query};
 use serde::{Deserialize, Serialize};
 
-use super::page::{Page, cursor, limit, shown};
+use super::page::shown;
 use super::{App, Problem, read};
 use crate::experiments::{Answer, ArmFigures, Comparison, Difference};
 use crate::http::auth::ApiKey;
-use crate::primitives::{Currency, CustomerId, Delay, MessageId, Money, Timestamp};
-use crate::reports::credit::{self, CreditedOrder, Span};
-use crate::reports::effects::{self, ArmOrder, Effect, Experiment};
-use crate::reports::rules;
+use crate::primitives::{Currency, Delay, Money, Timestamp};
+use crate::reports::credit::{self, Span};
+use crate::reports::effects::{self, Effect};
+use crate::reports::trial::{self, Experiment, VariantTest};
 use crate::rules::RuleStatus;
 use crate::stores::Store;
 
@@ -18,17 +18,14 @@ use crate::stores::Store;
 const USUAL: Delay = Delay::days(90);
 
 #[derive(Deserialize)]
-pub struct Ask {
+pub struct Days {
     from: Option<String>,
     to: Option<String>,
-    figure: Option<String>,
-    limit: Option<String>,
-    cursor: Option<String>,
 }
 
-impl Ask {
+impl Days {
     /// A day is its beginning for `from`, and its end for `to`, in the store's zone.
-    fn span(&self, store: &Store, now: Timestamp) -> Result<Span, Problem> {
+    pub fn span(&self, store: &Store, now: Timestamp) -> Result<Span, Problem> {
         let invalid = |name: &str, raw: &str| {
             Problem::bad_request(format!(
                 "{name}: `{}` is no date such as 2026-06-01, and no instant such as 2026-06-01T00:00:00Z",
@@ -77,6 +74,35 @@ struct RuleItem {
     machine_clicks: i64,
     credited: CreditItem,
     experiment: Option<ExperimentItem>,
+    /// Of each step that has, or had, several wordings.
+    variants: Vec<VariantsItem>,
+}
+
+#[derive(Serialize)]
+struct VariantsItem {
+    step: i32,
+    window: Delay,
+    open: i64,
+    /// Against which the others are measured: the one that the rule names first.
+    first: VariantItem,
+    others: Vec<AgainstItem>,
+}
+
+#[derive(Serialize)]
+struct VariantItem {
+    variant: String,
+    figures: ArmItem,
+}
+
+/// One wording against the first. Both figures are of those who can be compared.
+#[derive(Serialize)]
+struct AgainstItem {
+    variant: String,
+    figures: ArmItem,
+    /// The first wording's, of those who were drawn by the same odds.
+    first: ArmItem,
+    #[serde(flatten)]
+    compared: ComparisonItem,
 }
 
 #[derive(Serialize)]
@@ -93,12 +119,21 @@ struct ExperimentItem {
     open: i64,
     treatment: ArmItem,
     holdout: ArmItem,
+    #[serde(flatten)]
+    compared: ComparisonItem,
+    caused_revenue: Caused,
+}
+
+#[derive(Serialize)]
+struct ComparisonItem {
+    /// Whose odds were alike; each stratum is compared within itself.
+    strata: u64,
+    unmatched: u64,
     cap: Option<Money>,
     spending_before_explains: f64,
     conversion: DifferenceItem<f64>,
     orders_per_customer: DifferenceItem<f64>,
     revenue_per_customer: DifferenceItem<Money>,
-    caused_revenue: Caused,
 }
 
 #[derive(Serialize)]
@@ -134,12 +169,16 @@ struct Caused {
     high: Option<Money>,
 }
 
-pub async fn report(key: ApiKey, app: Data<App>, ask: Query<Ask>) -> Result<Json<Report>, Problem> {
+pub async fn report(
+    key: ApiKey,
+    app: Data<App>,
+    ask: Query<Days>,
+) -> Result<Json<Report>, Problem> {
     let now = app.clock.now();
     read(&app, &key, move |conn, store| {
         let span = ask.span(store, now)?;
         let effects = effects::of_all(conn, store, span, now)?;
-        let global = effects::global(conn, store, span, now)?;
+        let global = trial::global(conn, store, span, now)?;
         let currency = &store.currency;
         Ok(Json(Report {
             from: span.from,
@@ -169,29 +208,40 @@ fn rule_item(effect: &Effect, currency: &Currency) -> RuleItem {
             refunded: money(credit.map_or(0, |credit| credit.refunded)),
         },
         experiment: effect.experiment.as_ref().map(|one| experiment_item(one, currency)),
+        variants: effect.variants.iter().map(|test| variants_item(test, currency)).collect(),
+    }
+}
+
+fn variants_item(test: &VariantTest, currency: &Currency) -> VariantsItem {
+    let first = arm_item(&test.first_figures, currency);
+    VariantsItem {
+        step: test.step,
+        window: test.window,
+        open: test.open,
+        first: VariantItem { variant: test.first.clone(), figures: first },
+        others: test
+            .others
+            .iter()
+            .map(|(name, comparison)| AgainstItem {
+                variant: name.clone(),
+                figures: arm_item(&comparison.treatment, currency),
+                first: arm_item(&comparison.holdout, currency),
+                compared: comparison_item(comparison, currency),
+            })
+            .collect(),
     }
 }
 
 fn experiment_item(experiment: &Experiment, currency: &Currency) -> ExperimentItem {
-    let Comparison { treatment, holdout, cap, conversion, orders, revenue, explained } =
-        &experiment.comparison;
+    let Comparison { treatment, holdout, revenue, .. } = &experiment.comparison;
     let money = |minor: f64| Money::new(minor.round() as i64, currency.clone());
-    let of_holdout = |sum: f64| (holdout.customers > 0).then(|| sum / holdout.customers as f64);
     let treated = treatment.customers as f64;
     ExperimentItem {
         window: experiment.window,
         open: experiment.open,
         treatment: arm_item(treatment, currency),
         holdout: arm_item(holdout, currency),
-        cap: cap.map(money),
-        spending_before_explains: *explained,
-        conversion: difference_item(conversion, of_holdout(holdout.converted as f64), |n| n),
-        orders_per_customer: difference_item(orders, of_holdout(holdout.orders as f64), |n| n),
-        revenue_per_customer: difference_item(
-            revenue,
-            of_holdout(holdout.revenue_winsorised),
-            money,
-        ),
+        compared: comparison_item(&experiment.comparison, currency),
         caused_revenue: Caused {
             answer: revenue.answer,
             amount: (revenue.answer != Answer::Unknown).then(|| money(revenue.estimate * treated)),
@@ -199,6 +249,25 @@ fn experiment_item(experiment: &Experiment, currency: &Currency) -> ExperimentIt
             low: revenue.interval.map(|(low, _)| money(low * treated)),
             high: revenue.interval.map(|(_, high)| money(high * treated)),
         },
+    }
+}
+
+fn comparison_item(comparison: &Comparison, currency: &Currency) -> ComparisonItem {
+    let Comparison { holdout, conversion, orders, revenue, .. } = comparison;
+    let money = |minor: f64| Money::new(minor.round() as i64, currency.clone());
+    let of_holdout = |sum: f64| (holdout.customers > 0).then(|| sum / holdout.customers as f64);
+    ComparisonItem {
+        strata: comparison.strata,
+        unmatched: comparison.unmatched,
+        cap: comparison.cap.map(money),
+        spending_before_explains: comparison.explained,
+        conversion: difference_item(conversion, of_holdout(holdout.converted as f64), |n| n),
+        orders_per_customer: difference_item(orders, of_holdout(holdout.orders as f64), |n| n),
+        revenue_per_customer: difference_item(
+            revenue,
+            of_holdout(holdout.revenue_winsorised),
+            money,
+        ),
     }
 }
 
@@ -231,104 +300,5 @@ fn difference_item<T>(
         minimum_detectable: difference.minimum_detectable.map(&value),
         minimum_detectable_lift: difference.minimum_detectable.and_then(beside),
         days_to_answer: difference.days_to_answer,
-    }
-}
-
-/// One order behind a figure.
-#[derive(Serialize)]
-pub struct OrderItem {
-    order_id: String,
-    customer_id: CustomerId,
-    placed_at: Timestamp,
-    total: Money,
-    refunded: Money,
-    net: Money,
-    /// Of a credited order: the mail, and whether it was clicked or only sent.
-    message_id: Option<MessageId>,
-    by: Option<&'static str>,
-    /// Of an arm's: when the customer became eligible.
-    assigned_at: Option<Timestamp>,
-}
-
-/// Where a page of orders ended. Text form `MICROSECONDS.order id`.
-struct Place(Timestamp, String);
-
-impl std::str::FromStr for Place {
-    type Err = std::num::ParseIntError;
-    fn from_str(raw: &str) -> Result<Self, Self::Err> {
-        let (at, id) = raw.split_once('.').unwrap_or((raw, ""));
-        Ok(Self(Timestamp(at.parse()?), id.to_owned()))
-    }
-}
-
-const FIGURES: [&str; 3] = ["credited", "treatment", "holdout"];
-
-/// The orders behind a rule's figures, newest first.
-pub async fn orders(
-    key: ApiKey,
-    app: Data<App>,
-    rule: Path<String>,
-    ask: Query<Ask>,
-) -> Result<Json<Page<OrderItem>>, Problem> {
-    let (now, limit) = (app.clock.now(), limit(ask.limit.as_deref())?);
-    let after: Option<Place> = cursor(ask.cursor.as_deref())?;
-    let asked = ask.figure.as_deref().unwrap_or("credited");
-    let Some(figure) = FIGURES.into_iter().find(|figure| *figure == asked) else {
-        return Err(Problem::bad_request(format!(
-            "figure: `{}` is not one of: {}",
-            shown(asked),
-            FIGURES.join(", ")
-        )));
-    };
-    read(&app, &key, move |conn, store| {
-        let span = ask.span(store, now)?;
-        let found = rules::all(conn, store)?.into_iter().find(|one| one.key == *rule);
-        let rule = found.ok_or_else(|| {
-            let detail = format!("there is no rule `{}`", shown(&rule));
-            Problem::unknown("/problems/unknown-rule", detail)
-        })?;
-        let after = after.map(|Place(at, id)| (at, id));
-        let items: Vec<OrderItem> = if figure == "credited" {
-            let orders = credit::orders(conn, store, rule.id, span, after.as_ref(), limit)?;
-            orders.into_iter().map(credited_item).collect()
-        } else {
-            let page = (after.as_ref(), limit);
-            let orders =
-                effects::arm_orders(conn, store, &rule, figure, span, now, page.0, page.1)?;
-            orders.into_iter().map(arm_order_item).collect()
-        };
-        let place = |item: &OrderItem| format!("{}.{}", item.placed_at.0, item.order_id);
-        Ok(Json(Page::of(items, limit, place)))
-    })
-    .await
-}
-
-fn credited_item(order: CreditedOrder) -> OrderItem {
-    let money = |minor| Money::new(minor, order.currency.clone());
-    OrderItem {
-        total: money(order.total),
-        refunded: money(order.refunded),
-        net: money(order.total - order.refunded),
-        order_id: order.order_id,
-        customer_id: order.customer_id,
-        placed_at: order.placed_at,
-        message_id: Some(order.message_id),
-        by: Some(if order.clicked { "click" } else { "send" }),
-        assigned_at: None,
-    }
-}
-
-fn arm_order_item(order: ArmOrder) -> OrderItem {
-    let money = |minor| Money::new(minor, order.currency.clone());
-    OrderItem {
-        total: money(order.total),
-        refunded: money(order.refunded),
-        net: money(order.total - order.refunded),
-        order_id: order.order_id,
-        customer_id: order.customer_id,
-        placed_at: order.placed_at,
-        message_id: None,
-        by: None,
-        assigned_at: Some(order.assigned_at),
     }
 }

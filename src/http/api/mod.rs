@@ -6,6 +6,7 @@
 mod at_risk;
 mod audience;
 mod backtest;
+mod behind;
 mod customers;
 mod effects;
 mod messages;
@@ -17,6 +18,7 @@ mod reports;
 mod rules;
 mod segments;
 mod settings;
+mod shadow;
 mod suppressions;
 mod templates;
 
@@ -36,7 +38,9 @@ const RESOURCES: &[Route] = &[
     ("/segments", GET, |at| at.get(segments::show)),
     ("/segments/movements", GET, |at| at.get(segments::movements)),
     ("/reports/rules", GET, |at| at.get(effects::report)),
-    ("/reports/rules/{key}/orders", GET, |at| at.get(effects::orders)),
+    ("/reports/rules/{key}/orders", GET, |at| at.get(behind::orders)),
+    ("/reports/rules/{key}/customers", GET, |at| at.get(behind::customers)),
+    ("/reports/rules/{key}/shadow", GET, |at| at.get(shadow::show)),
     ("/reports/calibration", GET, |at| at.get(reports::calibration)),
     ("/products/rhythm", GET, |at| at.get(products::rhythm)),
     ("/customers", GET, |at| at.get(customers::list)),

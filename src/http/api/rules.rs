@@ -9,9 +9,13 @@ use serde_json::Value;
 use super::page::{Page, shown};
 use super::templates::Names;
 use super::{App, Problem, read};
+use crate::backtest::case::with_words;
+use crate::db::Conn;
 use crate::http::auth::ApiKey;
-use crate::primitives::{Timestamp, Zone};
-use crate::rules::{self, Pause, Rule, RuleStatus, StoredRule, TriggerKind, ValueChange};
+use crate::primitives::{StoreId, Timestamp, Zone};
+use crate::rules::{
+    self, Pause, Rule, RuleStatus, ShopDocument, StoredRule, TriggerKind, ValueChange,
+};
 use crate::stores;
 
 #[derive(Serialize)]
@@ -82,6 +86,7 @@ pub async fn put(
         .db
         .write(move |conn| -> Result<_, Problem> {
             rules::store::lock(conn)?;
+            check_tests(conn, store, &rule, &templates)?;
             let is_new = rules::store::find_by_key(conn, store, &rule.key)?.is_none();
             rules::store::put(conn, store, &rule, now)?;
             let stored = rules::store::find_by_key(conn, store, &rule.key)?;
@@ -91,6 +96,24 @@ pub async fn put(
         .await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(item))
+}
+
+/// Tests are read by the store's zone and currency: a wrong one is refused before it is kept.
+fn check_tests(
+    conn: &mut Conn,
+    store: StoreId,
+    rule: &Rule,
+    templates: &[String],
+) -> Result<(), Problem> {
+    let Some(document) = rules::export_of(conn, store)?.filter(|_| !rule.tests.is_empty()) else {
+        return Ok(());
+    };
+    let text = ShopDocument { rules: vec![rule.clone()], ..document }.print();
+    let read = with_words(|words| ShopDocument::parse_with_tests("tests", &text, templates, words));
+    read.map(|_| ()).map_err(|errors| {
+        let said: Vec<String> = errors.problems.into_iter().map(|one| one.message).collect();
+        Problem::bad_request(said.join("; "))
+    })
 }
 
 /// Takes the rule out of the settings, as leaving it out of shop.toml does. Its ledger stays; nothing more of it goes

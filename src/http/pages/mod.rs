@@ -181,6 +181,7 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
     all::<api_docs::ApiDocsPage>(templates)?;
     all::<sign_in::SignInPage>(templates)?;
     all::<today::TodayPage>(templates)?;
+    all::<today::RowsPage>(templates)?;
     all::<at_risk::AtRiskPage>(templates)?;
     all::<movements::MovementsPage>(templates)?;
     all::<predictions::PredictionsPage>(templates)?;
@@ -188,6 +189,9 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
     all::<customer::CustomerPage>(templates)?;
     all::<rules::RulesPage>(templates)?;
     all::<rules::RulePage>(templates)?;
+    all::<rules::BehindPage>(templates)?;
+    all::<rules::DecisionsPage>(templates)?;
+    all::<rules::GalleryPage>(templates)?;
     all::<outbox::OutboxPage>(templates)?;
     all::<outbox::MessagePage>(templates)
 }
@@ -229,14 +233,19 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/preferences", web::post().to(sign_in::prefer))
         .route("/api/docs", web::get().to(api_docs::page))
         .route("/", web::get().to(today::page))
+        .route("/today/{rows}", web::get().to(today::rows_page))
         .route("/at-risk", web::get().to(at_risk::page))
         .route("/at-risk/export", web::get().to(at_risk::export))
         .route("/movements", web::get().to(movements::page))
         .route("/predictions", web::get().to(predictions::page))
         .route("/customers", web::get().to(customers::page))
         .route("/customers/{id}", web::get().to(customer::page))
+        .route("/gallery", web::get().to(rules::gallery))
+        .route("/gallery/{key}", web::post().to(rules::take))
         .route("/rules", web::get().to(rules::list))
         .route("/rules/{key}", web::get().to(rules::page))
+        .route("/rules/{key}/decisions", web::get().to(rules::decisions))
+        .route("/rules/{key}/behind", web::get().to(rules::behind))
         .route("/rules/{key}/status", web::post().to(rules::set_status))
         .route("/outbox", web::get().to(outbox::list))
         .route("/outbox/{id}", web::get().to(outbox::message))

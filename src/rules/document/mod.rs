@@ -192,6 +192,9 @@ impl Rule {
             if let Some(steps) = entries.remove("steps") {
                 entries.insert("step".to_owned(), steps);
             }
+            if let Some(tests) = entries.remove("tests") {
+                entries.insert("test".to_owned(), tests);
+            }
             let own = entries.entry("key").or_insert_with(|| Json::from(key));
             if own != key {
                 return Err(format!("the rule's key is {own}, but it was put at `{key}`"));

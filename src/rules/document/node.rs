@@ -92,6 +92,21 @@ impl Node {
         Self { at: 0, value: read }
     }
 
+    /// As a value that keeps what was written.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Text(text) | Value::Other(text) => Json::from(text.as_str()),
+            Value::Integer(n) => Json::from(*n),
+            Value::Float(_) => self.number().map_or(Json::Null, Json::from),
+            Value::Flag(flag) => Json::from(*flag),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Table(entries) => {
+                entries.iter().map(|e| (e.key.clone(), e.node.to_json())).collect()
+            }
+        }
+    }
+
     /// As it was written, for a message: short, and without anything that could garble a terminal.
     pub fn shown(&self) -> String {
         match &self.value {

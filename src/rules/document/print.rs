@@ -59,6 +59,10 @@ impl ShopDocument {
             for (n, step) in rule.steps.iter().enumerate() {
                 section(&mut text, "\n[[rule.step]]", &step_lines(step, n), false);
             }
+            for test in &rule.tests {
+                text.push_str("\n[[rule.test]]\n");
+                text.push_str(&test_lines(test));
+            }
         }
         text
     }
@@ -252,6 +256,49 @@ fn audience(condition: &Condition) -> String {
     inline(&condition.to_json())
 }
 
+/// The words of a test in the order in which one would say them.
+const OF_TESTS: [&str; 7] = ["name", "kind", "at", "customer", "facts", "outcome", "expect"];
+
+/// A line for each thing that a test says, and one for each of its facts.
+fn test_lines(test: &serde_json::Value) -> String {
+    let entries = test.as_object().map_or_else(Vec::new, |entries| ordered(entries, &OF_TESTS));
+    entries
+        .into_iter()
+        .map(|(key, value)| match value {
+            serde_json::Value::Array(items) if items.len() > 1 => {
+                let rows: String = items
+                    .iter()
+                    .map(|item| format!("  {},\n", inline_by(item, &OF_TESTS)))
+                    .collect();
+                format!("{} = [\n{rows}]\n", bare(key))
+            }
+            value => format!("{} = {}\n", bare(key), inline_by(value, &OF_TESTS)),
+        })
+        .collect()
+}
+
+/// A test on one line.
+pub fn test_inline(test: &serde_json::Value) -> String {
+    inline_by(test, &OF_TESTS)
+}
+
+/// Those of `first` before the others.
+fn ordered<'v>(
+    entries: &'v serde_json::Map<String, serde_json::Value>,
+    first: &[&str],
+) -> Vec<(&'v String, &'v serde_json::Value)> {
+    let place = |key: &str| first.iter().position(|known| *known == key).unwrap_or(first.len());
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|(key, _)| place(key));
+    entries
+}
+
+/// A key, in quotes where it needs them (TOML 1.0, "Keys").
+fn bare(key: &str) -> String {
+    let is_bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if !key.is_empty() && key.bytes().all(is_bare) { key.to_owned() } else { quoted(key) }
+}
+
 /// An audience with a line for each of the conditions that it joins.
 fn in_rows(condition: &Condition) -> String {
     let (joint, parts) = match condition {
@@ -265,15 +312,23 @@ fn in_rows(condition: &Condition) -> String {
 
 /// A tree as an inline table. `field`, `op`, `value` keep the order in which they are said.
 fn inline(value: &serde_json::Value) -> String {
+    inline_by(value, &[])
+}
+
+/// As [`inline`]; keys of `first` come before the others.
+fn inline_by(value: &serde_json::Value, first: &[&str]) -> String {
     use serde_json::Value as Json;
+    let inline = |value: &Json| inline_by(value, first);
     match value {
         Json::String(text) => quoted(text),
         Json::Array(items) => {
             format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
         }
         Json::Object(entries) => {
-            let pairs: Vec<String> =
-                entries.iter().map(|(key, value)| format!("{key} = {}", inline(value))).collect();
+            let pairs: Vec<String> = ordered(entries, first)
+                .into_iter()
+                .map(|(key, value)| format!("{} = {}", bare(key), inline(value)))
+                .collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         Json::Number(n) => {

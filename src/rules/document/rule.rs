@@ -101,7 +101,16 @@ fn read_rule(node: &Node, templates: &[String], problems: &mut Problems) -> Opti
         trigger: trigger?,
         audience,
         steps: steps?,
+        tests: fields.get("test").map_or_else(Vec::new, kept_tests),
     })
+}
+
+/// Read for what they say by `case` alone, which knows the store; here they are only kept.
+fn kept_tests(node: &Node) -> Vec<serde_json::Value> {
+    match &node.value {
+        Value::List(tests) => tests.iter().map(Node::to_json).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A rule's name in URLs, commands and experiments.

@@ -131,6 +131,7 @@ fn shown(format: &Format, report: &Report, called: &HashMap<CustomerId, Called>)
         name: format.text(&format!("backtest.{key}"), &[]),
         definition: format.text(&format!("backtest.{key}_is"), &[]),
         value: format.number(n as i64),
+        ..Figure::default()
     };
     let most = report.per_day.iter().map(|day| day.sends).max().unwrap_or(0).max(1);
     let width = 100.0 / report.per_day.len().max(1) as f64;
@@ -181,6 +182,7 @@ fn shown(format: &Format, report: &Report, called: &HashMap<CustomerId, Called>)
                 mark: words::outcome(format, count.outcome.as_str()),
                 why: why(format, count.outcome.as_str(), count.reason.map(|r| r.as_str())),
                 n: format.number(count.n as i64),
+                ..OutcomeRow::default()
             })
             .collect(),
         sample: report

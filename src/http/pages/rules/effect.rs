@@ -1,133 +1,102 @@
-//! What a rule earned: what is credited to it beside what it caused, and the orders behind each.
+//! What a rule earned: what is credited to it beside what it caused, and which wording does better.
 
 use serde::Serialize;
 
+use super::behind::{Behind, Rows};
 use crate::db::DbError;
-use crate::experiments::{Answer, Comparison, Difference};
+use crate::experiments::{Answer, ArmFigures, Comparison, Difference};
 use crate::http::pages::desk::Desk;
 use crate::http::pages::error::PageError;
 use crate::http::pages::format::{Format, UNKNOWN};
-use crate::primitives::{Delay, Money};
-use crate::reports::credit::{self, Span};
-use crate::reports::effects::{self, Effect, Experiment};
+use crate::primitives::Delay;
+use crate::reports::effects::Effect;
+use crate::reports::trial::{Experiment, VariantTest};
 
 /// Over how long.
 pub const SPAN: Delay = Delay::days(90);
-/// Orders shown of a figure, the newest.
-const ORDERS: i64 = 50;
 
 #[derive(Debug, Default, Serialize)]
 pub struct EffectPanel {
     pub clicks: String,
-    pub credited: String,
+    pub credited: Linked,
     pub credited_note: String,
     /// Empty where nobody is held out.
     pub caused: String,
     pub caused_note: String,
     pub rows: Vec<MetricRow>,
     pub notes: Vec<String>,
-    pub links: Vec<FigureLink>,
-    /// Of the figure asked for; the head is empty where none was.
-    pub orders_head: String,
-    pub orders: Vec<OrderRow>,
+    /// To the rows behind the figures.
+    pub links: Vec<Linked>,
+    pub variants: Vec<VariantPanel>,
 }
 
-#[derive(Debug, Default, Serialize)]
-pub struct MetricRow {
-    pub name: String,
-    pub treatment: String,
-    pub holdout: String,
-    pub difference: String,
-    pub interval: String,
-    pub answer: String,
-}
-
-#[derive(Debug, Default, Serialize)]
-pub struct FigureLink {
+/// A text that leads to what is behind it; an empty address: to nothing.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct Linked {
     pub href: String,
     pub text: String,
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct OrderRow {
-    pub when: String,
-    pub order: String,
-    pub who: String,
-    pub href: String,
-    pub net: String,
-    pub why: String,
+pub struct MetricRow {
+    pub name: String,
+    pub treatment: Linked,
+    pub holdout: Linked,
+    pub difference: String,
+    pub interval: String,
+    pub answer: String,
 }
 
-/// `figure`: whose orders are asked for.
-pub async fn effect_panel(
-    desk: &Desk,
-    key: &str,
-    figure: Option<&str>,
-) -> Result<EffectPanel, PageError> {
+/// The wordings of a step against the first of them.
+#[derive(Debug, Default, Serialize)]
+pub struct VariantPanel {
+    pub title: String,
+    pub rows: Vec<VariantRow>,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct VariantRow {
+    pub name: String,
+    pub customers: Linked,
+    pub converted: Linked,
+    pub revenue: Linked,
+    /// Of who buys, and of revenue; empty for the first.
+    pub conversion: String,
+    pub conversion_answer: String,
+    pub money: String,
+    pub money_answer: String,
+}
+
+pub async fn effect_panel(desk: &Desk, key: &str) -> Result<EffectPanel, PageError> {
     let (store, now, key) = (desk.store.clone(), desk.now, key.to_owned());
     let (pages, db) = (desk.pages.clone(), desk.app.db.clone());
-    let figure = ["credited", "treatment", "holdout"].into_iter().find(|f| figure == Some(f));
-    let span = Span { from: now.minus(SPAN), until: now };
-    let (effect, rows) = desk
+    let effect = desk
         .read(move |conn| {
             let effects = pages.sums.effects(&db, conn, &store, now)?;
-            let Some(effect) = effects.iter().find(|one| one.rule.key == key).cloned() else {
-                return Ok::<_, DbError>((None, Vec::new()));
-            };
-            let rule = &effect.rule;
-            let rows = match figure {
-                None => Vec::new(),
-                Some("credited") => {
-                    let orders = credit::orders(conn, &store, rule.id, span, None, ORDERS)?;
-                    let why = |clicked| if clicked { "effect.by_click" } else { "effect.by_send" };
-                    orders
-                        .into_iter()
-                        .map(|o| {
-                            let net = Money::new(o.total - o.refunded, o.currency);
-                            (o.placed_at, o.order_id, o.customer_id, net, why(o.clicked))
-                        })
-                        .collect()
-                }
-                Some(arm) => {
-                    let page = (None, ORDERS);
-                    effects::arm_orders(conn, &store, rule, arm, span, now, page.0, page.1)?
-                        .into_iter()
-                        .map(|o| {
-                            let net = Money::new(o.total - o.refunded, o.currency);
-                            (o.placed_at, o.order_id, o.customer_id, net, "")
-                        })
-                        .collect()
-                }
-            };
-            Ok((Some(effect), rows))
+            Ok::<_, DbError>(effects.iter().find(|one| one.rule.key == key).cloned())
         })
         .await?;
-    let format = &desk.format;
-    let Some(effect) = effect else { return Ok(EffectPanel::default()) };
-    let orders = rows.into_iter().map(|(at, order, customer, net, why)| OrderRow {
-        when: format.when(at),
-        order,
-        who: customer.to_string(),
-        href: format!("/customers/{customer}"),
-        net: format.money_of(net.minor, &net.currency),
-        why: if why.is_empty() { String::new() } else { format.text(why, &[]) },
-    });
-    Ok(EffectPanel {
-        orders: orders.collect(),
-        orders_head: figure
-            .map_or(String::new(), |figure| format.text(&format!("effect.orders_{figure}"), &[])),
-        ..build(format, &effect)
-    })
+    Ok(effect.map_or_else(EffectPanel::default, |effect| build(&desk.format, &effect)))
 }
 
 fn build(format: &Format, effect: &Effect) -> EffectPanel {
     let (mails, credit) = (effect.mails, effect.credit);
+    let key = &effect.rule.key;
     let orders = credit.map_or(0, |credit| credit.orders);
-    let mut figures = vec!["credited"];
     let experiment = effect.experiment.as_ref();
-    if experiment.is_some() {
-        figures.extend(["treatment", "holdout"]);
-    }
+    let (rows, notes, links) = experiment.map_or_else(Default::default, |one| {
+        let (with, held) = (Behind::arm(key, "treatment"), Behind::arm(key, "holdout"));
+        let link = |behind: &Behind, rows| behind.linked(rows, behind.head(format, rows));
+        let links = vec![
+            link(&with, Rows::Customers),
+            link(&held, Rows::Customers),
+            link(&with, Rows::Orders),
+            link(&held, Rows::Orders),
+        ];
+        (metrics(format, &one.comparison, &with, &held), notes(format, one), links)
+    });
+    let credited = Behind::credited(key);
     EffectPanel {
         clicks: format.text(
             "effect.clicks",
@@ -137,7 +106,8 @@ fn build(format: &Format, effect: &Effect) -> EffectPanel {
                 ("machines", &format.number(mails.machine_clicks)),
             ],
         ),
-        credited: format.money(credit.map_or(0, |credit| credit.revenue)),
+        credited: credited
+            .linked(Rows::Orders, format.money(credit.map_or(0, |credit| credit.revenue))),
         credited_note: format.text(
             "effect.credited_note",
             &[
@@ -151,16 +121,10 @@ fn build(format: &Format, effect: &Effect) -> EffectPanel {
             None => format.text("effect.no_holdout", &[]),
             Some(one) => caused_note(format, &one.comparison),
         },
-        rows: experiment.map_or(Vec::new(), |one| metrics(format, &one.comparison)),
-        notes: experiment.map_or(Vec::new(), |one| notes(format, one)),
-        links: figures
-            .into_iter()
-            .map(|figure| FigureLink {
-                href: format!("/rules/{}?figure={figure}#effect", effect.rule.key),
-                text: format.text(&format!("effect.orders_{figure}"), &[]),
-            })
-            .collect(),
-        ..EffectPanel::default()
+        rows,
+        notes,
+        links,
+        variants: effect.variants.iter().map(|test| variants(format, key, test)).collect(),
     }
 }
 
@@ -189,29 +153,28 @@ fn total(comparison: &Comparison, each: f64) -> i64 {
     (each * comparison.treatment.customers as f64).round() as i64
 }
 
-fn metrics(format: &Format, comparison: &Comparison) -> Vec<MetricRow> {
+/// What is said of a difference, and of what is not one.
+struct Shape<'f> {
+    plain: &'f dyn Fn(f64) -> String,
+    signed: &'f dyn Fn(f64) -> String,
+}
+
+fn metrics(
+    format: &Format,
+    comparison: &Comparison,
+    with: &Behind,
+    held: &Behind,
+) -> Vec<MetricRow> {
     let Comparison { treatment, holdout, conversion, orders, revenue, .. } = comparison;
-    let each = |sum: f64, customers: u64| (customers > 0).then(|| sum / customers as f64);
-    let row = |key: &str,
-               sums: (f64, f64),
-               difference: &Difference,
-               plain: &dyn Fn(f64) -> String,
-               signed: &dyn Fn(f64) -> String| {
-        let shown = |sum, customers| each(sum, customers).map_or_else(|| UNKNOWN.to_owned(), plain);
-        let answer = match difference.answer {
-            Answer::Unknown => "unknown",
-            Answer::More => "more",
-            Answer::Less => "less",
-        };
+    let row = |key: &str, rows: Rows, sums: (f64, f64), difference: &Difference, shape: Shape| {
+        let shown = |sum, customers| each(sum, customers, shape.plain);
         MetricRow {
             name: format.text(&format!("effect.{key}"), &[]),
-            treatment: shown(sums.0, treatment.customers),
-            holdout: shown(sums.1, holdout.customers),
-            difference: signed(difference.estimate),
-            interval: difference.interval.map_or(String::new(), |(low, high)| {
-                format.text("effect.from_to", &[("low", &signed(low)), ("high", &signed(high))])
-            }),
-            answer: format.text(&format!("effect.{answer}"), &[]),
+            treatment: with.linked(rows, shown(sums.0, treatment.customers)),
+            holdout: held.linked(rows, shown(sums.1, holdout.customers)),
+            difference: (shape.signed)(difference.estimate),
+            interval: interval(format, difference, shape.signed),
+            answer: answer(format, difference),
         }
     };
     let percent = |share: f64| format.percent(share, 2);
@@ -223,26 +186,116 @@ fn metrics(format: &Format, comparison: &Comparison) -> Vec<MetricRow> {
     vec![
         row(
             "conversion",
+            Rows::Converted,
             (treatment.converted as f64, holdout.converted as f64),
             conversion,
-            &percent,
-            &points,
+            Shape { plain: &percent, signed: &points },
         ),
         row(
             "orders_each",
+            Rows::Orders,
             (treatment.orders as f64, holdout.orders as f64),
             orders,
-            &number,
-            &change,
+            Shape { plain: &number, signed: &change },
         ),
         row(
             "revenue_each",
+            Rows::Orders,
             (treatment.revenue_winsorised, holdout.revenue_winsorised),
             revenue,
-            &money,
-            &money_change,
+            Shape { plain: &money, signed: &money_change },
         ),
     ]
+}
+
+fn each(sum: f64, customers: u64, shown: &dyn Fn(f64) -> String) -> String {
+    if customers > 0 { shown(sum / customers as f64) } else { UNKNOWN.to_owned() }
+}
+
+fn interval(format: &Format, difference: &Difference, signed: &dyn Fn(f64) -> String) -> String {
+    difference.interval.map_or(String::new(), |(low, high)| {
+        format.text("effect.from_to", &[("low", &signed(low)), ("high", &signed(high))])
+    })
+}
+
+fn answer(format: &Format, difference: &Difference) -> String {
+    let answer = match difference.answer {
+        Answer::Unknown => "unknown",
+        Answer::More => "more",
+        Answer::Less => "less",
+    };
+    format.text(&format!("effect.{answer}"), &[])
+}
+
+fn variants(format: &Format, key: &str, test: &VariantTest) -> VariantPanel {
+    let percent = |share: f64| format.percent(share, 2);
+    let points = |share: f64| with_plus(share, format.percent(share, 2));
+    let money = |minor: f64| format.money_exact(minor.round() as i64);
+    let change = |minor: f64| with_plus(minor.round(), money(minor));
+    let row = |name: &str, figures: &ArmFigures| {
+        let behind = Behind::variant(key, test.step, name);
+        let customers = figures.customers;
+        VariantRow {
+            name: name.to_owned(),
+            customers: behind.linked(Rows::Customers, format.number(customers as i64)),
+            converted: behind
+                .linked(Rows::Converted, each(figures.converted as f64, customers, &percent)),
+            revenue: behind
+                .linked(Rows::Orders, each(figures.revenue_winsorised, customers, &money)),
+            ..VariantRow::default()
+        }
+    };
+    let said = |difference: &Difference, signed: &dyn Fn(f64) -> String| {
+        let interval = interval(format, difference, signed);
+        format!("{} {interval}", signed(difference.estimate)).trim_end().to_owned()
+    };
+    let others = test.others.iter().map(|(name, comparison)| VariantRow {
+        conversion: said(&comparison.conversion, &points),
+        conversion_answer: answer(format, &comparison.conversion),
+        money: said(&comparison.revenue, &change),
+        money_answer: answer(format, &comparison.revenue),
+        ..row(name, &comparison.treatment)
+    });
+    let mut notes = vec![format.text(
+        "effect.wordings_who",
+        &[
+            ("first", &test.first),
+            ("days", &format.number(test.window.as_seconds() / 86_400)),
+            ("open", &format.number(test.open)),
+        ],
+    )];
+    for (name, comparison) in &test.others {
+        let said = progress(format, comparison);
+        let named = |text: String| format!("{name}{} {text}", format.text("colon", &[]).trim_end());
+        notes.extend(said.into_iter().map(named));
+    }
+    VariantPanel {
+        title: format.text("effect.wordings", &[("n", &test.step.to_string())]),
+        rows: std::iter::once(row(&test.first, &test.first_figures)).chain(others).collect(),
+        notes,
+    }
+}
+
+/// How small a difference would be seen, and when an answer may come.
+fn progress(format: &Format, comparison: &Comparison) -> Vec<String> {
+    let Comparison { conversion, revenue, strata, unmatched, .. } = comparison;
+    let mut notes = Vec::new();
+    if let Some(least) = conversion.minimum_detectable {
+        notes.push(format.text("effect.detectable", &[("least", &format.percent(least, 2))]));
+    }
+    if revenue.answer == Answer::Unknown && revenue.interval.is_some() {
+        notes.push(match revenue.days_to_answer {
+            Some(days) => format.count("effect.answer_in", days.ceil() as i64),
+            None => format.text("effect.no_answer_soon", &[]),
+        });
+    }
+    if *strata > 1 {
+        notes.push(format.text("effect.strata", &[("n", &strata.to_string())]));
+    }
+    if *unmatched > 0 {
+        notes.push(format.count("effect.unmatched", *unmatched as i64));
+    }
+    notes
 }
 
 fn with_plus(n: f64, text: String) -> String {
@@ -250,7 +303,7 @@ fn with_plus(n: f64, text: String) -> String {
 }
 
 fn notes(format: &Format, experiment: &Experiment) -> Vec<String> {
-    let Comparison { treatment, holdout, revenue, conversion, cap, .. } = &experiment.comparison;
+    let Comparison { treatment, holdout, cap, .. } = &experiment.comparison;
     let days = experiment.window.as_seconds() / 86_400;
     let mut notes = vec![format.text(
         "effect.who",
@@ -261,17 +314,40 @@ fn notes(format: &Format, experiment: &Experiment) -> Vec<String> {
             ("open", &format.number(experiment.open)),
         ],
     )];
-    if let Some(least) = conversion.minimum_detectable {
-        notes.push(format.text("effect.detectable", &[("least", &format.percent(least, 2))]));
-    }
-    if revenue.answer == Answer::Unknown && revenue.interval.is_some() {
-        notes.push(match revenue.days_to_answer {
-            Some(days) => format.count("effect.answer_in", days.ceil() as i64),
-            None => format.text("effect.no_answer_soon", &[]),
-        });
-    }
+    notes.extend(progress(format, &experiment.comparison));
     if let Some(cap) = cap {
         notes.push(format.text("effect.cap", &[("cap", &format.money(cap.round() as i64))]));
     }
     notes
+}
+
+impl EffectPanel {
+    pub fn sample() -> Self {
+        let linked = || Linked { href: "/rules/browse/behind".into(), text: "12".into() };
+        let variant = VariantRow { customers: linked(), ..VariantRow::default() };
+        let against = VariantRow {
+            conversion: "+1 %".into(),
+            conversion_answer: "unknown".into(),
+            money: "+1".into(),
+            money_answer: "unknown".into(),
+            ..VariantRow::default()
+        };
+        Self {
+            credited: linked(),
+            caused: "unknown".into(),
+            rows: vec![MetricRow {
+                treatment: linked(),
+                interval: "0 to 1".into(),
+                ..MetricRow::default()
+            }],
+            notes: vec!["note".into()],
+            links: vec![linked(), linked()],
+            variants: vec![VariantPanel {
+                rows: vec![variant, against],
+                notes: vec!["note".into()],
+                ..VariantPanel::default()
+            }],
+            ..Self::default()
+        }
+    }
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use actix_web::HttpResponse;
 use serde::Serialize;
 
+use super::behind::{Behind, Rows};
+use super::decisions::Counted;
+use super::effect::Linked;
 use super::{LATELY, count_of};
 use crate::db::DbError;
 use crate::http::pages::desk::Desk;
@@ -31,11 +34,11 @@ pub struct ListRow {
     pub moment: String,
     pub mark: Mark,
     pub since: String,
-    pub entered: String,
-    pub sent: String,
-    pub held_back: String,
-    pub orders: String,
-    pub credited: String,
+    pub entered: Linked,
+    pub sent: Linked,
+    pub held_back: Linked,
+    pub orders: Linked,
+    pub credited: Linked,
 }
 
 pub async fn list(desk: Desk) -> Result<HttpResponse, PageError> {
@@ -69,6 +72,7 @@ fn list_row(
 ) -> ListRow {
     let out = went_out.get(&rule.id.0).copied().unwrap_or_default();
     let count = |wanted: &[&str]| format.number(count_of(outcomes, rule.id.0, wanted));
+    let behind = Behind::credited(&rule.key).within(LATELY.as_seconds() / 86_400);
     ListRow {
         href: format!("/rules/{}", rule.key),
         name: rule.title().to_owned(),
@@ -78,11 +82,20 @@ fn list_row(
             .live_since
             .filter(|_| rule.status == RuleStatus::Live)
             .map_or(String::new(), |at| format.text("rules.since", &[("day", &format.day(at))])),
-        entered: count(&["enrolled"]),
-        sent: format.number(out.sent),
-        held_back: count(&["deferred", "suppressed", "held_out"]),
-        orders: format.number(out.orders),
-        credited: if out.orders > 0 { format.money(out.credited) } else { UNKNOWN.to_owned() },
+        entered: Linked { href: Counted::Entered.href(&rule.key), text: count(&["enrolled"]) },
+        sent: Linked {
+            href: format!("/outbox?status=sent&rule={}", rule.key),
+            text: format.number(out.sent),
+        },
+        held_back: Linked {
+            href: Counted::HeldBack.href(&rule.key),
+            text: count(&["deferred", "suppressed"]),
+        },
+        orders: behind.linked(Rows::Orders, format.number(out.orders)),
+        credited: behind.linked(
+            Rows::Orders,
+            if out.orders > 0 { format.money(out.credited) } else { UNKNOWN.to_owned() },
+        ),
     }
 }
 

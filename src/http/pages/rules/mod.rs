@@ -1,13 +1,20 @@
 //! `/rules` and `/rules/{key}`: what each rule does, did, and whether it is on.
 
 mod backtest;
+mod behind;
+mod decisions;
 mod effect;
+mod gallery;
 mod guards;
 mod list;
 mod rule;
+mod shadow;
 mod switch;
 
+pub use behind::{Behind, BehindPage, Rows, page as behind};
+pub use decisions::{DecisionsPage, page as decisions};
 pub use effect::SPAN as EFFECT_SPAN;
+pub use gallery::{GalleryPage, page as gallery, take};
 pub use list::{RulesPage, list};
 pub use rule::{RulePage, page};
 pub use switch::set_status;

@@ -4,9 +4,12 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::backtest::{Panel, panel};
-use super::effect::{EffectPanel, FigureLink, MetricRow, OrderRow, effect_panel};
+use super::behind::{Behind, Rows};
+use super::decisions::Counted;
+use super::effect::{EffectPanel, effect_panel};
 use super::guards::{Guard, guards};
-use super::switch::{Question, next_status, question};
+use super::shadow::{ShadowPanel, shadow_panel};
+use super::switch::{Question, next_statuses, question};
 use super::{LATELY, count_of, would_have_sent};
 use crate::db::DbError;
 use crate::http::pages::desk::Desk;
@@ -36,10 +39,8 @@ pub struct RulePage {
     /// Why the program paused it.
     pub paused: String,
     pub retired: String,
-    /// Live, paused: what the button does. Empty: there is nothing to switch.
-    pub act: String,
-    pub act_label: String,
-    pub act_primary: bool,
+    /// What it can be switched to; the first is what comes next.
+    pub acts: Vec<Act>,
     /// The question before the act; nothing unless asked for.
     pub question: Option<Question>,
     pub trigger: Vec<Pair>,
@@ -58,6 +59,15 @@ pub struct RulePage {
     pub backtest: Panel,
     /// What it earned.
     pub effect: EffectPanel,
+    /// Its days in shadow beside the backtest of them.
+    pub shadow: ShadowPanel,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Act {
+    pub href: String,
+    pub label: String,
+    pub primary: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -99,6 +109,8 @@ pub struct Figure {
     pub name: String,
     pub definition: String,
     pub value: String,
+    /// The rows behind it; empty where there are none to show.
+    pub href: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -106,6 +118,8 @@ pub struct OutcomeRow {
     pub mark: Mark,
     pub why: String,
     pub n: String,
+    /// To the decisions; empty in a backtest, which stores none.
+    pub href: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -125,8 +139,6 @@ pub struct Query {
     ask: Option<String>,
     /// Present: count the audience. It takes a look at every customer, so that nobody counts by looking at a rule.
     count: Option<String>,
-    /// Whose orders to show.
-    figure: Option<String>,
     /// `ask=backtest`: the window.
     from: Option<String>,
     to: Option<String>,
@@ -187,17 +199,17 @@ pub async fn page(
     let (from, to) = (query.from.as_deref(), query.to.as_deref());
     let asked = query.ask.as_deref() == Some("backtest");
     let backtest = panel(&desk, &loaded.rule.key, asked, from, to).await?;
-    let effect = effect_panel(&desk, &loaded.rule.key, query.figure.as_deref()).await?;
-    let page = RulePage { backtest, effect, ..build(&desk, &loaded, query.ask.as_deref()) };
+    let shadow = shadow_panel(&desk, &loaded.rule, query.ask.as_deref() == Some("compare")).await?;
+    let effect = effect_panel(&desk, &loaded.rule.key).await?;
+    let page = RulePage { backtest, effect, shadow, ..build(&desk, &loaded, query.ask.as_deref()) };
     desk.page(Room::Rules, &page)
 }
 
 fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
     let (format, rule) = (&desk.format, &loaded.rule);
-    let next = next_status(rule).filter(|_| desk.user.role.may_act());
-    let question = next
-        .filter(|to| ask == Some(to.as_str()))
-        .map(|to| question(format, &desk.store, loaded, to));
+    let next = if desk.user.role.may_act() { next_statuses(rule) } else { &[] };
+    let asked = next.iter().find(|to| ask == Some(to.as_str()));
+    let question = asked.map(|to| question(format, &desk.store, loaded, *to));
     RulePage {
         key: rule.key.clone(),
         name: rule.title().to_owned(),
@@ -220,9 +232,15 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         retired: rule
             .retired_at
             .map_or(String::new(), |at| format.text("rule.retired", &[("day", &format.day(at))])),
-        act: next.map_or(String::new(), |to| format!("/rules/{}?ask={to}", rule.key)),
-        act_label: next.map_or(String::new(), |to| format.text(&format!("rule.act_{to}"), &[])),
-        act_primary: next == Some(RuleStatus::Live),
+        acts: next
+            .iter()
+            .enumerate()
+            .map(|(n, to)| Act {
+                href: format!("/rules/{}?ask={to}", rule.key),
+                label: format.text(&format!("rule.act_{to}"), &[]),
+                primary: n == 0 && *to != RuleStatus::Paused,
+            })
+            .collect(),
         question,
         trigger: trigger(format, rule),
         audience: rule.rule.audience.as_ref().map_or_else(
@@ -247,6 +265,8 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
                     None => words::known(format, "outcome_text", &outcome.outcome),
                 },
                 n: format.number(outcome.n),
+                href: Counted::of(&outcome.outcome, outcome.reason.as_deref())
+                    .map_or(String::new(), |counted| counted.href(&rule.key)),
             })
             .collect(),
         recent: recent(format, loaded),
@@ -264,6 +284,7 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
         planned_href: format!("/outbox?status=scheduled&rule={}", rule.key),
         backtest: Panel::default(),
         effect: EffectPanel::default(),
+        shadow: ShadowPanel::default(),
     }
 }
 
@@ -362,6 +383,16 @@ fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
     let count = |wanted: &[&str]| format.number(count_of(&loaded.outcomes, id, wanted));
     let out = loaded.went_out;
     let would_send = would_have_sent(&loaded.outcomes, id);
+    let key = &loaded.rule.key;
+    let credited = Behind::credited(key).within(LATELY.as_seconds() / 86_400).href(Rows::Orders);
+    let behind = |figure: &str| match figure {
+        "entered" => Counted::Entered.href(key),
+        "would_send" => Counted::WouldSend.href(key),
+        "sent" => format!("/outbox?status=sent&rule={key}"),
+        "held_back" => Counted::HeldBack.href(key),
+        "held_out" => Counted::HeldOut.href(key),
+        _ => credited.clone(),
+    };
     let is_in_shadow = loaded.rule.status == RuleStatus::Shadow || would_send > 0;
     [
         ("entered", count(&["enrolled"])),
@@ -378,6 +409,7 @@ fn figures(format: &Format, loaded: &Loaded) -> Vec<Figure> {
         name: format.text(&format!("rule_figure.{key}"), &[]),
         definition: format.text(&format!("rule_figure.{key}_is"), &[]),
         value,
+        href: behind(key),
     })
     .collect()
 }
@@ -426,8 +458,8 @@ impl Screen for RulePage {
             ],
             since: text("since"),
             paused: text("bounces"),
-            act: text("/rules/browse?ask=live"),
-            act_primary: true,
+            acts: vec![Act { primary: true, ..Act::default() }, Act::default()],
+            shadow: ShadowPanel::sample(),
             question: Some(Question {
                 facts: vec![Pair::default()],
                 to: "live",
@@ -449,15 +481,7 @@ impl Screen for RulePage {
                 StepRow { subject: text("Still?"), coupon: text("TEA10"), ..StepRow::default() },
                 StepRow::default(),
             ],
-            effect: EffectPanel {
-                caused: text("unknown"),
-                rows: vec![MetricRow { interval: text("0 to 1"), ..MetricRow::default() }],
-                notes: vec![text("note")],
-                links: vec![FigureLink::default()],
-                orders_head: text("Orders"),
-                orders: vec![OrderRow { why: text("a click"), ..OrderRow::default() }],
-                ..EffectPanel::default()
-            },
+            effect: EffectPanel::sample(),
             guards: vec![Guard::default()],
             figures: vec![Figure::default()],
             outcomes: vec![OutcomeRow::default()],

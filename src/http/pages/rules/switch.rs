@@ -1,4 +1,4 @@
-//! On and off: the question before it, and the act.
+//! From draft to shadow to live, and off: the question before it, and the act.
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -25,16 +25,18 @@ pub struct Question {
     pub no: String,
 }
 
-/// What the one button of the page switches to.
-pub fn next_status(rule: &Listed) -> Option<RuleStatus> {
-    // What the program paused by itself is lifted on the command line, by whoever has mended the cause.
+/// What the page can switch it to; the first is what comes next. A pause that the program made is lifted on the
+/// command line alone, after whoever does it has seen why.
+pub fn next_statuses(rule: &Listed) -> &'static [RuleStatus] {
     if rule.retired_at.is_some() || rule.paused.is_some() {
-        return None;
+        return &[];
     }
-    Some(match rule.status {
-        RuleStatus::Live => RuleStatus::Paused,
-        RuleStatus::Draft | RuleStatus::Shadow | RuleStatus::Paused => RuleStatus::Live,
-    })
+    match rule.status {
+        RuleStatus::Draft => &[RuleStatus::Shadow, RuleStatus::Live],
+        RuleStatus::Shadow => &[RuleStatus::Live, RuleStatus::Draft],
+        RuleStatus::Live => &[RuleStatus::Paused],
+        RuleStatus::Paused => &[RuleStatus::Live],
+    }
 }
 
 /// What will happen, to how many, from when.
@@ -45,38 +47,42 @@ pub fn question(format: &Format, store: &Store, loaded: &Loaded, to: RuleStatus)
     let mut add = |key: &str, value: String| {
         facts.push(Pair { name: format.text(&format!("ask.{key}"), &[]), value });
     };
-    if to == RuleStatus::Live {
-        add("from", format.text("ask.from_now", &[]));
-        add("moment", words::moment(format, &rule.rule.trigger.kind));
-        if let Some(due) = loaded.falling_due {
-            add("due", format.text("ask.due_is", &[("n", &format.capped(due, CAP))]));
+    let text = match to {
+        RuleStatus::Live | RuleStatus::Shadow => {
+            add("from", format.text("ask.from_now", &[]));
+            add("moment", words::moment(format, &rule.rule.trigger.kind));
+            if let Some(due) = loaded.falling_due {
+                add("due", format.text("ask.due_is", &[("n", &format.capped(due, CAP))]));
+            }
+            if rule.rule.holdout > 0.0 {
+                add("holdout", format.percent(rule.rule.holdout, 0));
+            }
+            if to == RuleStatus::Shadow {
+                format.text("ask.shadow_text", &[])
+            } else {
+                add("rate", store.sending.rate.to_string());
+                match rule.rule.include_past {
+                    Some(span) => {
+                        format.text("ask.live_past", &[("span", &words::delay(format, span))])
+                    }
+                    None => format.text("ask.live_text", &[]),
+                }
+            }
         }
-        if rule.rule.holdout > 0.0 {
-            add("holdout", format.percent(rule.rule.holdout, 0));
+        RuleStatus::Draft => format.text("ask.draft_text", &[]),
+        RuleStatus::Paused => {
+            add("planned", format.capped(loaded.planned, CAP));
+            format.text("ask.pause_text", &[])
         }
-        add("rate", store.sending.rate.to_string());
-        let text = match rule.rule.include_past {
-            Some(span) => format.text("ask.live_past", &[("span", &words::delay(format, span))]),
-            None => format.text("ask.live_text", &[]),
-        };
-        Question {
-            title: format.text("ask.live_title", &[("rule", name)]),
-            text,
-            facts,
-            to: "live",
-            yes: format.text("ask.live_yes", &[]),
-            no: format.text(&format!("ask.stay_{}", rule.status), &[]),
-        }
-    } else {
-        add("planned", format.capped(loaded.planned, CAP));
-        Question {
-            title: format.text("ask.pause_title", &[("rule", name)]),
-            text: format.text("ask.pause_text", &[]),
-            facts,
-            to: "paused",
-            yes: format.text("ask.pause_yes", &[]),
-            no: format.text("ask.stay_live", &[]),
-        }
+    };
+    let key = if to == RuleStatus::Paused { "pause" } else { to.as_str() };
+    Question {
+        title: format.text(&format!("ask.{key}_title"), &[("rule", name)]),
+        text,
+        facts,
+        to: to.as_str(),
+        yes: format.text(&format!("ask.{key}_yes"), &[]),
+        no: format.text(&format!("ask.stay_{}", rule.status), &[]),
     }
 }
 
@@ -85,7 +91,7 @@ pub struct SetStatus {
     to: RuleStatus,
 }
 
-/// `POST /rules/{key}/status`: on and off. Drafts and shadow runs are made in shop.toml.
+/// `POST /rules/{key}/status`: draft, shadow, live, paused.
 pub async fn set_status(
     desk: Desk,
     path: web::Path<String>,
@@ -102,7 +108,7 @@ pub async fn set_status(
         })
         .await?
         .ok_or(PageError::NotFound)?;
-    if next_status(&rule) != Some(to) {
+    if !next_statuses(&rule).contains(&to) {
         // Someone else was quicker, or the page was old: the page shows how it stands now.
         let text = desk.format.text("rule.already", &[]);
         return Ok(desk.go(&format!("/rules/{key}"), "warn", text));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Loaded, SPARK_DAYS, View};
+use super::{Loaded, SPARK_DAYS, View, rows};
 use crate::http::pages::chart::{self, Spark};
 use crate::http::pages::format::{Format, UNKNOWN};
 use crate::reports::today::Totals;
@@ -19,6 +19,8 @@ pub struct Figure {
     /// Between this figure and the one before.
     pub sign: &'static str,
     pub spark: Option<Spark>,
+    /// The rows behind it.
+    pub href: String,
 }
 
 pub fn figures(format: &Format, loaded: &Loaded, view: View) -> Vec<Figure> {
@@ -36,6 +38,12 @@ pub fn figures(format: &Format, loaded: &Loaded, view: View) -> Vec<Figure> {
         1 => format.text("today.against", &[("day", format.weekday_short(view.before.last.date))]),
         n => format.text("today.against_days", &[("n", &n.to_string())]),
     };
+    let (from, until) = (view.span.start(), view.span.until());
+    let behind = |key: &str| match key {
+        "gmv" => rows::href("orders", from, until),
+        "visitors" | "visitor_value" => rows::href("visitors", from, until),
+        _ => rows::href("buyers", from, until),
+    };
     let figure = |key: &str, value: String, new: Option<f64>, old: Option<f64>, spark| {
         let (change, way) = relative(format, new, old);
         Figure {
@@ -45,6 +53,7 @@ pub fn figures(format: &Format, loaded: &Loaded, view: View) -> Vec<Figure> {
             change,
             way,
             spark,
+            href: behind(key),
             ..Figure::default()
         }
     };

@@ -6,6 +6,7 @@ mod days;
 mod due;
 mod figures;
 mod moved;
+mod rows;
 mod sent;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ pub use days::DayMemo;
 use due::DuePart;
 use figures::{Figure, figures};
 use moved::{MovedRow, moved_rows, moved_total, recap};
+pub use rows::{RowsPage, page as rows_page};
 pub use sent::{Part, reconciliation};
 use sent::{WentOutRow, went_out_rows};
 
@@ -225,7 +227,8 @@ fn build(desk: &Desk, loaded: &Loaded, view: View) -> TodayPage {
     let format = &desk.format;
     let compared = &loaded.compared;
     let moved = report::moved(compared.now, compared.before);
-    let (went_out, went_out_total) = went_out_rows(format, &loaded.went_out, &loaded.names);
+    let (went_out, went_out_total) =
+        went_out_rows(format, &loaded.went_out, &loaded.names, view.lately());
     TodayPage {
         empty: !loaded.anything,
         periods: PERIODS
@@ -244,8 +247,8 @@ fn build(desk: &Desk, loaded: &Loaded, view: View) -> TodayPage {
         figures: figures(format, loaded, view),
         now_name: view.name(format),
         then_name: view.name_before(format),
-        moved: moved.as_ref().map_or(Vec::new(), |m| moved_rows(format, compared, m)),
-        moved_total: moved_total(format, compared),
+        moved: moved.as_ref().map_or(Vec::new(), |m| moved_rows(format, compared, m, view)),
+        moved_total: moved_total(format, compared, view),
         unmoved: if moved.is_some() { String::new() } else { format.text("today.unmoved", &[]) },
         curve: match view.days {
             1 => curve::of_day(format, compared, view),

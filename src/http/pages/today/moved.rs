@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Compared, View};
+use super::{Compared, View, rows};
 use crate::http::pages::chart::coordinate;
 use crate::http::pages::format::{Format, UNKNOWN};
 use crate::http::pages::html::Html;
@@ -14,7 +14,9 @@ pub struct MovedRow {
     pub name: String,
     pub definition: String,
     pub then: String,
+    pub then_href: String,
     pub now: String,
+    pub now_href: String,
     pub change: String,
     pub share: String,
     pub good: bool,
@@ -76,7 +78,18 @@ fn unbroken(text: &str) -> String {
     text.replace('+', "+\u{2060}").replace('−', "−\u{2060}")
 }
 
-pub fn moved_rows(format: &Format, compared: &Compared, moved: &Moved) -> Vec<MovedRow> {
+/// Where a figure of the span before, and of this one, leads.
+fn behind(view: View, what: &str) -> (String, String) {
+    let (span, before) = (view.span, view.before);
+    (rows::href(what, before.start(), before.until()), rows::href(what, span.start(), span.until()))
+}
+
+pub fn moved_rows(
+    format: &Format,
+    compared: &Compared,
+    moved: &Moved,
+    view: View,
+) -> Vec<MovedRow> {
     let (now, then) = (compared.now, compared.before);
     let widest = [moved.visitors, moved.conversion, moved.order_value]
         .iter()
@@ -86,7 +99,11 @@ pub fn moved_rows(format: &Format, compared: &Compared, moved: &Moved) -> Vec<Mo
         .max(1);
     let row = |key: &str, then: String, now: String, ratio: Option<f64>, part: i64| {
         let width = part.abs() as f64 / widest as f64 * 46.0;
+        let what = if key == "visitors" { "visitors" } else { "buyers" };
+        let (then_href, now_href) = behind(view, what);
         MovedRow {
+            then_href,
+            now_href,
             name: format.text(&format!("figure.{key}"), &[]),
             definition: format.text(&format!("figure.{key}_is"), &[]),
             then,
@@ -127,9 +144,12 @@ pub fn moved_rows(format: &Format, compared: &Compared, moved: &Moved) -> Vec<Mo
     ]
 }
 
-pub fn moved_total(format: &Format, compared: &Compared) -> MovedRow {
+pub fn moved_total(format: &Format, compared: &Compared, view: View) -> MovedRow {
     let (now, then) = (compared.now.gmv, compared.before.gmv);
+    let (then_href, now_href) = behind(view, "orders");
     MovedRow {
+        then_href,
+        now_href,
         name: format.text("figure.gmv", &[]),
         definition: format.text("figure.gmv_is", &[]),
         then: format.money(then),

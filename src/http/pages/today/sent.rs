@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::http::pages::format::{Format, UNKNOWN};
+use crate::http::pages::rules::{Behind, Rows};
 use crate::http::pages::words;
 use crate::reports::outbox::{self, Reconciliation};
 use crate::reports::rules::RuleName;
@@ -15,7 +16,10 @@ pub struct WentOutRow {
     pub rule: String,
     pub href: String,
     pub sent: String,
+    pub sent_href: String,
     pub orders: String,
+    /// Of the orders, and of what they came to.
+    pub orders_href: String,
     pub share: String,
     pub credited: String,
 }
@@ -32,6 +36,7 @@ pub fn went_out_rows(
     format: &Format,
     went_out: &HashMap<i64, WentOut>,
     names: &HashMap<i64, RuleName>,
+    lately: i64,
 ) -> (Vec<WentOutRow>, WentOutRow) {
     let row = |out: WentOut| WentOutRow {
         sent: format.number(out.sent),
@@ -57,6 +62,8 @@ pub fn went_out_rows(
         .map(|(name, out)| WentOutRow {
             rule: name.name.clone(),
             href: format!("/rules/{}", name.key),
+            sent_href: format!("/outbox?status=sent&rule={}", name.key),
+            orders_href: Behind::credited(&name.key).within(lately).href(Rows::Orders),
             ..row(out)
         })
         .collect();

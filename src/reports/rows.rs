@@ -1,0 +1,194 @@
+//! The rows behind Today's figures: the orders, buyers and visitors of a span, newest first; and a rule's decisions.
+//!
+//! Each page is read along an index from where the one before ended: it costs as much as it shows, however long the span.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+
+use super::credit::Span;
+use crate::db::Conn;
+use crate::ledger::{Outcome, Reason};
+use crate::primitives::{Currency, CustomerId, RuleId, Timestamp};
+use crate::stores::Store;
+
+/// An order that GMV counts.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Order {
+    #[diesel(sql_type = BigInt)]
+    pub customer_id: CustomerId,
+    #[diesel(sql_type = Text)]
+    pub order_id: String,
+    #[diesel(sql_type = BigInt)]
+    pub placed_at: Timestamp,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = Text)]
+    pub currency: Currency,
+    #[diesel(sql_type = BigInt)]
+    pub total: i64,
+}
+
+/// A customer, with when they last did it in the span, how often, and for how much.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Person {
+    #[diesel(sql_type = BigInt)]
+    pub customer_id: CustomerId,
+    #[diesel(sql_type = BigInt)]
+    pub at: Timestamp,
+    #[diesel(sql_type = BigInt)]
+    pub times: i64,
+    /// Of orders in the store's currency, in minor units; of visits, the products viewed.
+    #[diesel(sql_type = BigInt)]
+    pub sum: i64,
+}
+
+/// Where a page ended: a time and a customer.
+pub type After = (Timestamp, i64);
+
+/// `after`: (placed_at, order id).
+pub fn orders(
+    conn: &mut Conn,
+    store: &Store,
+    span: Span,
+    after: Option<&(Timestamp, String)>,
+    limit: i64,
+) -> QueryResult<Vec<Order>> {
+    let (at, id) = after.cloned().unwrap_or((Timestamp::MAX, String::new()));
+    diesel::sql_query(format!(
+        "SELECT o.customer_id, o.order_id, o.placed_at, o.status, o.currency, o.total FROM orders o \
+         WHERE o.store_id = {} AND {} AND o.placed_at <= $1 AND (o.placed_at < $2 OR o.order_id > $3) \
+         ORDER BY o.placed_at DESC, o.order_id LIMIT {limit}",
+        store.id.0,
+        placed_within('o', span)
+    ))
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(at)
+    .bind::<Text, _>(id)
+    .load(conn)
+}
+
+/// What Today counts of the orders called `of`.
+fn placed_within(of: char, span: Span) -> String {
+    format!(
+        "{of}.placed_at >= {} AND {of}.placed_at < {} AND {of}.status IN ('open', 'paid', 'refunded')",
+        span.from.0, span.until.0
+    )
+}
+
+/// Those who placed an order, by their last one.
+pub fn buyers(
+    conn: &mut Conn,
+    store: &Store,
+    span: Span,
+    after: Option<After>,
+    limit: i64,
+) -> QueryResult<Vec<Person>> {
+    let (at, id) = after.unwrap_or((Timestamp::MAX, i64::MAX));
+    let within = |of: char| placed_within(of, span);
+    let (own, all, later) = (within('o'), within('a'), within('b'));
+    // Of two orders placed at one instant the one with the smaller id is passed over.
+    diesel::sql_query(format!(
+        "SELECT o.customer_id, o.placed_at AS at, \
+         (SELECT COUNT(*) FROM orders a WHERE a.customer_id = o.customer_id AND {all}) AS times, \
+         (SELECT CAST(COALESCE(SUM(CASE WHEN a.currency = $1 THEN a.total ELSE 0 END), 0) AS BIGINT) FROM orders a \
+          WHERE a.customer_id = o.customer_id AND {all}) AS sum \
+         FROM orders o WHERE o.store_id = {} AND {own} \
+         AND o.placed_at <= $2 AND (o.placed_at < $3 OR o.customer_id < $4) \
+         AND NOT EXISTS (SELECT 1 FROM orders b WHERE b.customer_id = o.customer_id AND {later} \
+          AND (b.placed_at > o.placed_at OR (b.placed_at = o.placed_at AND b.order_id > o.order_id))) \
+         ORDER BY o.placed_at DESC, o.customer_id DESC LIMIT {limit}",
+        store.id.0
+    ))
+    .bind::<Text, _>(store.currency.as_str())
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(id)
+    .load(conn)
+}
+
+/// Those who visited, by their last visit.
+pub fn visitors(
+    conn: &mut Conn,
+    store: &Store,
+    span: Span,
+    after: Option<After>,
+    limit: i64,
+) -> QueryResult<Vec<Person>> {
+    let (at, id) = after.unwrap_or((Timestamp::MAX, i64::MAX));
+    let within = |of: char| {
+        format!("{of}.started_at >= {} AND {of}.started_at < {}", span.from.0, span.until.0)
+    };
+    let (own, all, later) = (within('v'), within('a'), within('b'));
+    diesel::sql_query(format!(
+        "SELECT v.customer_id, v.started_at AS at, \
+         (SELECT COUNT(*) FROM visits a WHERE a.customer_id = v.customer_id AND {all}) AS times, \
+         (SELECT CAST(COALESCE(SUM(a.product_views), 0) AS BIGINT) FROM visits a \
+          WHERE a.customer_id = v.customer_id AND {all}) AS sum \
+         FROM visits v WHERE v.store_id = {} AND {own} \
+         AND v.started_at <= $1 AND (v.started_at < $2 OR v.customer_id < $3) \
+         AND NOT EXISTS (SELECT 1 FROM visits b WHERE b.customer_id = v.customer_id AND {later} \
+          AND b.started_at > v.started_at) \
+         ORDER BY v.started_at DESC, v.customer_id DESC LIMIT {limit}",
+        store.id.0
+    ))
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(id)
+    .load(conn)
+}
+
+/// A decision of a rule with what it was made on.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct Decision {
+    #[diesel(sql_type = BigInt)]
+    pub customer_id: CustomerId,
+    #[diesel(sql_type = BigInt)]
+    pub id: i64,
+    #[diesel(sql_type = BigInt)]
+    pub at: Timestamp,
+    #[diesel(sql_type = Nullable<Integer>)]
+    pub step: Option<i32>,
+    #[diesel(sql_type = Text)]
+    pub outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reason: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub facts: String,
+}
+
+/// Which decisions: those of these outcomes, and where one is named, for that reason.
+#[derive(Debug, Clone)]
+pub struct Which {
+    pub outcomes: Vec<Outcome>,
+    pub reason: Option<Reason>,
+}
+
+/// A rule's decisions since `since`, newest first, after `after`: (at, id) of the page before. What only the shadow
+/// kept back is there where its reason is asked for.
+pub fn decisions(
+    conn: &mut Conn,
+    rule: RuleId,
+    since: Timestamp,
+    which: Which,
+    after: Option<(Timestamp, i64)>,
+    limit: i64,
+) -> QueryResult<Vec<Decision>> {
+    let (at, id) = after.unwrap_or((Timestamp::MAX, i64::MAX));
+    let outcomes: Vec<String> = which.outcomes.iter().map(|word| format!("'{word}'")).collect();
+    let reason = match which.reason {
+        Some(word) => format!("AND d.reason = '{word}'"),
+        None => "AND COALESCE(d.reason, '') <> 'shadow'".to_owned(),
+    };
+    diesel::sql_query(format!(
+        "SELECT d.customer_id, d.id, d.at, d.step, d.outcome, d.reason, d.facts FROM decisions d \
+         WHERE d.rule_id = {} AND d.at >= {} AND d.outcome IN ({}) {reason} \
+         AND d.at <= $1 AND (d.at < $2 OR d.id < $3) ORDER BY d.at DESC, d.id DESC LIMIT {limit}",
+        rule.0,
+        since.0,
+        outcomes.join(", ")
+    ))
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(at)
+    .bind::<BigInt, _>(id)
+    .load(conn)
+}
