@@ -34,6 +34,24 @@ pub struct Effect {
     pub variants: Vec<VariantTest>,
 }
 
+/// One rule, with what it did and what came of it within `span`.
+pub fn of_rule(
+    conn: &mut Conn,
+    store: &Store,
+    rule: Listed,
+    span: Span,
+    now: Timestamp,
+) -> QueryResult<Effect> {
+    let credits = credit::by_rule(conn, store, span)?;
+    Ok(Effect {
+        mails: mails(conn, store, span)?.get(&rule.id).copied().unwrap_or_default(),
+        credit: credits.into_iter().find(|credit| credit.rule_id == rule.id),
+        experiment: trial::experiment(conn, store, &rule, span, now)?,
+        variants: trial::variants(conn, store, &rule, span, now)?,
+        rule,
+    })
+}
+
 /// Every rule of the store, with what it did and what came of it within `span`.
 pub fn of_all(
     conn: &mut Conn,
@@ -71,8 +89,8 @@ fn mails(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<HashMap<Rule
     // A message is sent soon after its scheduled time: the index on that bounds the rows, sent_at decides.
     let recent = from - Delay::days(1).micros();
     let sent: Vec<Counted> = diesel::sql_query(format!(
-        "SELECT rule_id, COUNT(*) AS first, CAST(0 AS BIGINT) AS second FROM messages WHERE store_id = {id} \
-         AND status = 'sent' AND scheduled_at >= {recent} AND sent_at >= {from} AND sent_at < {until} GROUP BY rule_id",
+        "SELECT rule_id, COUNT(*) AS first, CAST(0 AS BIGINT) AS second FROM messages \
+         WHERE rule_id IN (SELECT id FROM rules WHERE store_id = {id}) AND status = 'sent' AND scheduled_at >= {recent} AND sent_at >= {from} AND sent_at < {until} GROUP BY rule_id",
     ))
     .load(conn)?;
     let clicks: Vec<Counted> = diesel::sql_query(format!(

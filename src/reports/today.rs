@@ -84,12 +84,7 @@ pub fn totals(
 }
 
 /// How many people began a visit in `[from, until)`.
-fn visitors(
-    conn: &mut Conn,
-    store: &Store,
-    from: Timestamp,
-    until: Timestamp,
-) -> QueryResult<i64> {
+fn visitors(conn: &mut Conn, store: &Store, from: Timestamp, until: Timestamp) -> QueryResult<i64> {
     let begun = format!(
         "FROM visits WHERE store_id = {} AND started_at >= {} AND started_at < {}",
         store.id.0, from.0, until.0

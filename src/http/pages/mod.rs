@@ -41,13 +41,13 @@ use diesel::QueryResult;
 
 use crate::config::Config;
 use crate::db::{Conn, Db};
-use crate::primitives::{Delay, StoreId, Timestamp};
+use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
 use crate::reports;
 use crate::reports::credit::Span;
 use crate::reports::effects::Effect;
 use crate::reports::movements::Movements;
 use crate::reports::outbox::Reconciliation;
-use crate::reports::rules::Outcome;
+use crate::reports::rules::{Listed, Outcome};
 use crate::reports::today::WentOut;
 use crate::secret::Secret;
 use crate::stores::Store;
@@ -78,7 +78,7 @@ struct Sums {
     reconciliation: memo::Memo<StoreId, Reconciliation>,
     spans: memo::Memo<(StoreId, i64), today::Compared>,
     outcomes: memo::Memo<(StoreId, Delay), Vec<Outcome>>,
-    effects: memo::Memo<StoreId, Arc<Vec<Effect>>>,
+    effects: memo::Memo<RuleId, Arc<Effect>>,
     movements: memo::Memo<(StoreId, i64), Movements>,
 }
 
@@ -101,18 +101,20 @@ impl Sums {
         self.went_out.get(key, db, conn, find)
     }
 
-    /// What the store's rules earned in the last 90 days.
-    fn effects(
+    /// What a rule earned in the last 90 days.
+    fn effect(
         &self,
         db: &Db,
         conn: &mut Conn,
         store: &Store,
+        rule: Listed,
         now: Timestamp,
-    ) -> QueryResult<Arc<Vec<Effect>>> {
-        let (key, store) = (store.id, store.clone());
+    ) -> QueryResult<Arc<Effect>> {
+        let (key, store) = (rule.id, store.clone());
         let span = Span { from: now.minus(rules::EFFECT_SPAN), until: now };
-        let find =
-            move |conn: &mut Conn| reports::effects::of_all(conn, &store, span, now).map(Arc::new);
+        let find = move |conn: &mut Conn| {
+            reports::effects::of_rule(conn, &store, rule, span, now).map(Arc::new)
+        };
         self.effects.get(key, db, conn, find)
     }
 

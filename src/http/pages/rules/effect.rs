@@ -10,6 +10,7 @@ use crate::http::pages::error::PageError;
 use crate::http::pages::format::{Format, UNKNOWN};
 use crate::primitives::Delay;
 use crate::reports::effects::Effect;
+use crate::reports::rules::Listed;
 use crate::reports::trial::{Experiment, VariantTest};
 
 /// Over how long.
@@ -68,16 +69,13 @@ pub struct VariantRow {
     pub money_answer: String,
 }
 
-pub async fn effect_panel(desk: &Desk, key: &str) -> Result<EffectPanel, PageError> {
-    let (store, now, key) = (desk.store.clone(), desk.now, key.to_owned());
+pub async fn effect_panel(desk: &Desk, rule: &Listed) -> Result<EffectPanel, PageError> {
+    let (store, now, rule) = (desk.store.clone(), desk.now, rule.clone());
     let (pages, db) = (desk.pages.clone(), desk.app.db.clone());
     let effect = desk
-        .read(move |conn| {
-            let effects = pages.sums.effects(&db, conn, &store, now)?;
-            Ok::<_, DbError>(effects.iter().find(|one| one.rule.key == key).cloned())
-        })
+        .read(move |conn| Ok::<_, DbError>(pages.sums.effect(&db, conn, &store, rule, now)?))
         .await?;
-    Ok(effect.map_or_else(EffectPanel::default, |effect| build(&desk.format, &effect)))
+    Ok(build(&desk.format, &effect))
 }
 
 fn build(format: &Format, effect: &Effect) -> EffectPanel {

@@ -200,7 +200,7 @@ pub async fn page(
     let asked = query.ask.as_deref() == Some("backtest");
     let backtest = panel(&desk, &loaded.rule.key, asked, from, to).await?;
     let shadow = shadow_panel(&desk, &loaded.rule, query.ask.as_deref() == Some("compare")).await?;
-    let effect = effect_panel(&desk, &loaded.rule.key).await?;
+    let effect = effect_panel(&desk, &loaded.rule).await?;
     let page = RulePage { backtest, effect, shadow, ..build(&desk, &loaded, query.ask.as_deref()) };
     desk.page(Room::Rules, &page)
 }
