@@ -31,6 +31,8 @@ fn people(n: u64) -> Vec<Person> {
                 median_gap_days: (order_days > 1).then(|| (chance() * 90.0).round().max(1.0)),
                 log_gap_sum: f64::from(order_days - 1) * 20_f64.ln(),
                 last_order_value: 4_000,
+                visits: 0,
+                last_visit_day: None,
             };
             Person { id: CustomerId(id as i64), history: History::Buyer(history) }
         })

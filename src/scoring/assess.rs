@@ -40,6 +40,8 @@ pub struct Buyer {
     pub log_gap_sum: f64,
     /// Of the last order day.
     pub last_order_value: i64,
+    pub visits: i32,
+    pub last_visit_day: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +68,8 @@ impl Person {
                     median_gap_days: rollup.median_gap_days,
                     log_gap_sum: rollup.log_gap_sum,
                     last_order_value: rollup.last_order_value,
+                    visits: rollup.visits_count,
+                    last_visit_day: rollup.last_seen_at.map(|seen| seen.day_number(zone)),
                 })
             }
             (_, _, Some(last_seen_at)) if rollup.visits_count > 0 => History::Visitor(Visitor {
@@ -361,6 +365,8 @@ mod tests {
             median_gap_days: gap,
             log_gap_sum: f64::from(order_days - 1) * gap.unwrap_or(1.0).ln(),
             last_order_value: spent / i64::from(order_days),
+            visits: 0,
+            last_visit_day: None,
         };
         Person { id: CustomerId(id), history: History::Buyer(history) }
     }

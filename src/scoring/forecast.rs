@@ -97,7 +97,7 @@ impl<'a> Forecaster<'a> {
         known: &Known,
         at_last_order: &Curve<'_>,
     ) -> Option<i64> {
-        let then = Known { as_of: self.today - WEEK, ..*known };
+        let then = known.earlier(self.today - WEEK);
         let lost_by = |then: &Known, at_last_order: &Curve<'_>| {
             let value = self.learning.spend.expected(then);
             lost(at_last_order.expected(YEAR), self.curve(then).expected(YEAR), value)
@@ -105,8 +105,9 @@ impl<'a> Forecaster<'a> {
         if known.last_day <= then.as_of {
             return Some(lost_by(&then, at_last_order));
         }
-        let then = self.week_ago.get(&id)?;
-        Some(lost_by(then, &self.curve(&then.as_of_last_order())))
+        // Of visits no more is known of that day than how many there are by now; the two sides of what was lost share it.
+        let then = self.week_ago.get(&id)?.visited(known.visits, None);
+        Some(lost_by(&then, &self.curve(&then.as_of_last_order())))
     }
 
     fn curve(&self, known: &Known) -> Curve<'_> {
@@ -163,7 +164,10 @@ pub fn known(buyer: &Buyer, today: Day) -> Known {
         amount: buyer.spent as f64,
         last_amount: buyer.last_order_value as f64,
         median_gap: buyer.median_gap_days.unwrap_or(0.0),
+        visits: 0,
+        last_visit: None,
     }
+    .visited(buyer.visits as u32, buyer.last_visit_day)
 }
 
 /// About the end of a day counted from 1970; forecasts are not better than to a day, whatever the zone.
@@ -211,6 +215,8 @@ mod tests {
             median_gap_days: (order_days > 1).then_some(gap),
             log_gap_sum: f64::from(order_days - 1) * gap.max(1.0).ln(),
             last_order_value: 2_000,
+            visits: 0,
+            last_visit_day: None,
         }
     }
 

@@ -73,8 +73,7 @@ impl Learning {
 
     /// Learns from the orders up to the end of `as_of`; later ones change nothing.
     pub fn of(log: &OrderLog, as_of: Day) -> Self {
-        let known: Vec<Known> =
-            log.iter().filter_map(|(_, purchases)| Known::at(purchases, as_of)).collect();
+        let known: Vec<Known> = log.all().filter_map(|customer| customer.known(as_of)).collect();
         Self {
             buyers: known.len(),
             orders: Learned::from_log(log, as_of, &Learned::HORIZONS),
@@ -215,6 +214,8 @@ mod tests {
             amount: 9_000.0,
             last_amount: 3_000.0,
             median_gap: 50.0,
+            visits: 0,
+            last_visit: None,
         };
         let expected = learning.spend.expected(&rich);
         assert!((1_000.0..3_000.0).contains(&expected), "{expected}");

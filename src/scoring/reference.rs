@@ -79,6 +79,8 @@ fn summary(purchases: Vec<Purchase>, as_of: &str) -> Summary {
                 median_gap_days: None,
                 log_gap_sum: 0.0,
                 last_order_value: days[&last_order_day],
+                visits: 0,
+                last_visit_day: None,
             };
             Person { id: CustomerId(customer), history: History::Buyer(history) }
         })

@@ -235,7 +235,25 @@ fn sampled_log(db: &Db, store: &Store, people: &[Person]) -> Result<OrderLog, Sc
         sample.sort_unstable();
         Ok(orders::store::counting(conn, store.id, &store.currency, Some(&sample))?)
     })?;
-    Ok(keyed_log(counted, &keys, &store.timezone))
+    with_visits(db, store, keyed_log(counted, &keys, &store.timezone), &keys)
+}
+
+/// The same log with the visits of its customers: who looks around again is likelier to order again.
+fn with_visits(
+    db: &Db,
+    store: &Store,
+    log: OrderLog,
+    keys: &HashMap<CustomerId, u64>,
+) -> Result<OrderLog, ScoreError> {
+    let mut ids: Vec<CustomerId> = keys.keys().copied().collect();
+    ids.sort_unstable();
+    let mut days = Vec::new();
+    for part in ids.chunks(CHUNK) {
+        let seen = db.read_here(|conn| -> Result<_, ScoreError> { Ok(visits::of(conn, part)?) })?;
+        let day = |visit: &Visit| visit.started_at.day_number(&store.timezone);
+        days.extend(seen.iter().map(|visit| (keys[&visit.customer_id], day(visit))));
+    }
+    Ok(log.with_visits(days))
 }
 
 /// Learns how visitors become buyers, from people as they stood on days of the past; or says what is wanting.
@@ -436,7 +454,8 @@ fn people_then(db: &Db, store: &Store, as_of: Timestamp) -> Result<Past, ScoreEr
     let drawn = fair_part(sampled.iter().map(|(lot, id, _)| (*lot, *id)), LEARNT_FROM);
     let keys = drawn.into_iter().map(|(key, id)| (id, key)).collect();
     let counted = sampled.into_iter().flat_map(|(_, _, orders)| orders);
-    Ok(Past { people, log: keyed_log(counted, &keys, &store.timezone) })
+    let log = with_visits(db, store, keyed_log(counted, &keys, &store.timezone), &keys)?;
+    Ok(Past { people, log })
 }
 
 fn counting(id: CustomerId, folded: &Folded, currency: &Currency) -> Vec<Counted> {

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::super::models::{FitError, Fitted, Geometric, History, Model, Params};
 use super::features::{self, FEATURES, Scale};
-use super::history::{Day, Known, Purchase, histories, orders_between, scatter};
+use super::history::{Customer, Day, Known, histories, orders_between, scatter};
+use super::opening::Opening;
 use super::season::Clock;
 
 pub const MODELS: usize = Model::ALL.len();
@@ -20,6 +21,9 @@ const ORIGINS: [f64; 6] = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 
 /// With fewer repeat orders a fit of a past day is chance.
 const LEAST_REPEAT_ORDERS: u32 = 20;
+
+/// And with fewer, of a part of the customers: parting them must not cost more than it tells.
+const LEAST_OF_A_PART: u32 = 100;
 
 /// An outcome over less than this says nothing about months.
 const SHORTEST_WINDOW: Day = 7;
@@ -52,7 +56,57 @@ pub struct Origin {
 }
 
 /// The models fitted to what was known on a day.
-pub fn fit(known: &[Known], clock: &Clock) -> Result<[Fitted; MODELS], FitError> {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fits {
+    /// To everyone.
+    pub all: [Fitted; MODELS],
+    /// To those of before the log, and to those who came since.
+    pub parted: Option<(Opening, [Fitted; MODELS], [Fitted; MODELS])>,
+}
+
+impl Fits {
+    pub fn of(known: &[Known], clock: &Clock, opening: Option<Opening>) -> Result<Self, FitError> {
+        let parted = opening.and_then(|opening| {
+            let (before, since): (Vec<Known>, Vec<Known>) =
+                known.iter().partition(|known| opening.holds(known));
+            let enough = |part: &[Known]| repeat_orders(part) >= LEAST_OF_A_PART;
+            if !(enough(&before) && enough(&since)) {
+                return None;
+            }
+            Some((opening, fit(&before, clock).ok()?, fit(&since, clock).ok()?))
+        });
+        Ok(Self { all: fit(known, clock)?, parted })
+    }
+
+    /// The fit that a customer is told by.
+    fn whose(&self, known: &Known) -> &[Fitted; MODELS] {
+        match &self.parted {
+            None => &self.all,
+            Some((opening, before, _)) if opening.holds(known) => before,
+            Some((_, _, since)) => since,
+        }
+    }
+
+    /// What each model says: P(order) and expected orders in the next `t` (in the models' unit).
+    pub fn ask(&self, known: &Known, history: &History, t: f64) -> (ByModel, ByModel) {
+        ask(self.whose(known), history, t)
+    }
+
+    /// As [`twin`], where it is so for everyone.
+    pub fn twin(&self, model: usize) -> Option<usize> {
+        let of = |fitted| twin(fitted, model);
+        match &self.parted {
+            None => of(&self.all),
+            Some((_, before, since)) => of(before).filter(|_| of(since).is_some()),
+        }
+    }
+}
+
+fn repeat_orders(known: &[Known]) -> u32 {
+    known.iter().map(|known| known.order_days - 1).sum()
+}
+
+fn fit(known: &[Known], clock: &Clock) -> Result<[Fitted; MODELS], FitError> {
     let histories = histories(known, |known| clock.history(known));
     let mut fitted = Vec::with_capacity(MODELS);
     for model in Model::ALL {
@@ -61,8 +115,7 @@ pub fn fit(known: &[Known], clock: &Clock) -> Result<[Fitted; MODELS], FitError>
     Ok(fitted.try_into().expect("a fit per model"))
 }
 
-/// What each model says: P(order) and expected orders in the next `t` (in the models' unit).
-pub fn ask(fitted: &[Fitted; MODELS], history: &History, t: f64) -> (ByModel, ByModel) {
+fn ask(fitted: &[Fitted; MODELS], history: &History, t: f64) -> (ByModel, ByModel) {
     let (mut p_order, mut expected) = ([0.0; MODELS], [0.0; MODELS]);
     for i in 0..MODELS {
         (p_order[i], expected[i]) = match twin(fitted, i) {
@@ -77,7 +130,7 @@ pub fn ask(fitted: &[Fitted; MODELS], history: &History, t: f64) -> (ByModel, By
 }
 
 /// The earlier model that this one has become: with k = 1, a regular model is its irregular kin.
-pub fn twin(fitted: &[Fitted; MODELS], model: usize) -> Option<usize> {
+fn twin(fitted: &[Fitted; MODELS], model: usize) -> Option<usize> {
     let at_random = matches!(
         fitted[model].params,
         Params::BgCnbdK(Geometric { k: 1, .. }) | Params::MbgCnbdK(Geometric { k: 1, .. })
@@ -92,13 +145,14 @@ pub fn twin(fitted: &[Fitted; MODELS], model: usize) -> Option<usize> {
 
 /// The days of the past that can be judged, oldest first: none in a shop that is too young.
 ///
-/// `customers` are keys and purchases. `horizons` are in days; nothing after `today` is looked at.
+/// `horizons` are in days; nothing after `today` is looked at.
 pub fn replay(
-    customers: &[(u64, &[Purchase])],
+    customers: &[Customer<'_>],
     first_day: Day,
     today: Day,
     horizons: &[Day],
     clock: &Clock,
+    opening: Option<Opening>,
 ) -> Vec<Origin> {
     let span = f64::from(today - first_day);
     let mut days: Vec<Day> =
@@ -107,7 +161,7 @@ pub fn replay(
     days.retain(|day| today - day >= SHORTEST_WINDOW);
     let mut origins: Vec<Origin> = days
         .into_par_iter()
-        .filter_map(|day| origin(customers, day, today, horizons, clock))
+        .filter_map(|day| origin(customers, day, today, horizons, clock, opening))
         .collect();
     let heaviest = origins.iter().map(|origin| origin.weight).fold(0.0, f64::max);
     origins.iter_mut().for_each(|origin| origin.weight /= heaviest);
@@ -115,22 +169,21 @@ pub fn replay(
 }
 
 fn origin(
-    customers: &[(u64, &[Purchase])],
+    customers: &[Customer<'_>],
     day: Day,
     today: Day,
     horizons: &[Day],
     clock: &Clock,
+    opening: Option<Opening>,
 ) -> Option<Origin> {
-    let seen: Vec<(u64, &[Purchase], Known)> = customers
-        .iter()
-        .filter_map(|(key, own)| clock.known(own, day).map(|known| (*key, *own, known)))
-        .collect();
-    let known: Vec<Known> = seen.iter().map(|(_, _, known)| *known).collect();
-    let repeat_orders: u32 = known.iter().map(|known| known.order_days - 1).sum();
+    let seen: Vec<(&Customer<'_>, Known)> =
+        customers.iter().filter_map(|one| Some((one, clock.known(one, day)?))).collect();
+    let known: Vec<Known> = seen.iter().map(|(_, known)| *known).collect();
+    let repeat_orders = repeat_orders(&known);
     if repeat_orders < LEAST_REPEAT_ORDERS {
         return None;
     }
-    let fitted = fit(&known, clock).ok()?;
+    let fitted = Fits::of(&known, clock, opening).ok()?;
     let passed: Vec<History> = known.iter().map(|known| clock.history(known)).collect();
     let raw: Vec<[f64; FEATURES]> =
         known.iter().zip(&passed).map(|(k, h)| features::raw(k, h)).collect();
@@ -141,10 +194,9 @@ fn origin(
             let days = (*horizon).min(today - day);
             let t = clock.ahead(day, f64::from(days));
             let (p_order, expected) =
-                passed.par_iter().map(|history| ask(&fitted, history, t)).unzip();
-            let orders =
-                seen.iter().map(|(_, own, _)| f64::from(orders_between(own, day, day + days)));
-            Window { days, p_order, expected, orders: orders.collect() }
+                known.par_iter().zip(&passed).map(|(k, h)| fitted.ask(k, h, t)).unzip();
+            let orders = seen.iter().map(|(own, _)| orders_between(own.purchases, day, day + days));
+            Window { days, p_order, expected, orders: orders.map(f64::from).collect() }
         })
         .collect::<Vec<_>>();
     let happened = windows.iter().all(|window| window.orders.iter().any(|orders| *orders > 0.0));
@@ -153,7 +205,7 @@ fn origin(
         known,
         features: raw.iter().map(|raw| scale.apply(raw)).collect(),
         weight: f64::from(repeat_orders) * f64::from(today - day),
-        half: seen.iter().map(|(key, _, _)| scatter(!key).is_multiple_of(2)).collect(),
+        half: seen.iter().map(|(own, _)| scatter(!own.key).is_multiple_of(2)).collect(),
         windows,
     })
 }

@@ -40,8 +40,9 @@ impl Mixture {
             .members
             .iter()
             .filter(|member| member.chance_weight.max(member.count_weight) >= LEAST_WEIGHT);
+        let before = learned.opening.is_some_and(|opening| opening.holds(known));
         let mut members: Vec<(Outlook, f64, f64)> = asked
-            .map(|m| (m.fitted.params.outlook(&history), m.chance_weight, m.count_weight))
+            .map(|m| (m.params(before).outlook(&history), m.chance_weight, m.count_weight))
             .collect();
         let (mut chance, mut count) = (0.0, 0.0);
         members.iter().for_each(|(_, a, b)| (chance, count) = (chance + a, count + b));

@@ -63,8 +63,9 @@ impl Holdout {
             month: (horizon >= MONTH).then(Vec::new),
             waits: vec![],
         };
-        for (_, own) in log.iter() {
-            let Some(known) = Known::at(own, split) else { continue };
+        for customer in log.all() {
+            let Some(known) = customer.known(split) else { continue };
+            let own = customer.purchases;
             holdout.known.push(known);
             holdout.orders.push(f64::from(orders_between(own, split, end)));
             if let Some(month) = &mut holdout.month {

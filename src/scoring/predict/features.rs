@@ -3,13 +3,14 @@
 use super::super::models::History;
 use super::history::Known;
 
-pub const FEATURES: usize = 7;
+pub const FEATURES: usize = 9;
 
 /// A customer unlike all others is corrected like one three standard deviations off, and no further.
 pub const FARTHEST: f64 = 3.0;
 
-/// Raw: how often, how long silent, how long silent by the own rhythm, whether only once, how long known, and what an
-/// order and the last order came to. Logarithms, since shops differ by factors.
+/// Raw: how often, how long silent, how long silent by the own rhythm, whether only once, how long known, what an order and
+/// the last order came to, how much later seen than silent, and how many visits. Logarithms, since shops differ by factors.
+/// Where visits are not known, the last two are the same for all, and so say nothing.
 pub fn raw(known: &Known, history: &History) -> [f64; FEATURES] {
     let silent = history.age - history.t_x;
     let late = match history.x {
@@ -25,6 +26,8 @@ pub fn raw(known: &Known, history: &History) -> [f64; FEATURES] {
         history.age.ln_1p(),
         amount(known.amount / f64::from(known.order_days)),
         amount(known.last_amount),
+        known.days_since_last().ln_1p() - known.days_unseen().ln_1p(),
+        f64::from(known.visits).ln_1p(),
     ]
 }
 

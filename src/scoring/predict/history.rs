@@ -26,6 +26,28 @@ pub struct OrderLog {
     /// Where each customer's purchases begin; one more than there are customers.
     starts: Vec<u32>,
     purchases: Vec<Purchase>,
+    /// The same of the days of visits; empty where none are known.
+    visit_starts: Vec<u32>,
+    visits: Vec<Day>,
+}
+
+/// One customer of a log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Customer<'a> {
+    pub key: u64,
+    /// Oldest first.
+    pub purchases: &'a [Purchase],
+    /// The days that visits began on, oldest first; one of the day is one each.
+    pub visits: &'a [Day],
+}
+
+impl Customer<'_> {
+    /// What was known at the end of a day; `None` where the first order is later.
+    pub fn known(&self, as_of: Day) -> Option<Known> {
+        let known = Known::at(self.purchases, as_of)?;
+        let seen = &self.visits[..self.visits.partition_point(|day| *day <= as_of)];
+        Some(known.visited(seen.len() as u32, seen.last().copied()))
+    }
 }
 
 impl OrderLog {
@@ -55,6 +77,20 @@ impl OrderLog {
         log
     }
 
+    /// With the days that customers visited on, in any order. Visits of people who never bought are left out.
+    pub fn with_visits(mut self, visits: impl IntoIterator<Item = (u64, Day)>) -> Self {
+        let mut all: Vec<(u64, Day)> = visits.into_iter().collect();
+        all.sort_unstable();
+        (self.visits, self.visit_starts) = (Vec::new(), vec![0]);
+        for key in &self.keys {
+            let from = all.partition_point(|(visitor, _)| visitor < key);
+            let own = all[from..].iter().take_while(|(visitor, _)| visitor == key);
+            self.visits.extend(own.map(|(_, day)| *day));
+            self.visit_starts.push(self.visits.len() as u32);
+        }
+        self
+    }
+
     pub fn customers(&self) -> usize {
         self.keys.len()
     }
@@ -67,16 +103,27 @@ impl OrderLog {
             .map(|(key, bounds)| (*key, &self.purchases[bounds[0] as usize..bounds[1] as usize]))
     }
 
+    /// Each customer, by key.
+    pub fn all(&self) -> impl Iterator<Item = Customer<'_>> {
+        self.iter().enumerate().map(|(i, (key, purchases))| {
+            let visits = match self.visit_starts.get(i..i + 2) {
+                Some(bounds) => &self.visits[bounds[0] as usize..bounds[1] as usize],
+                None => &[],
+            };
+            Customer { key, purchases, visits }
+        })
+    }
+
     /// The last day that anybody ordered on.
     pub fn last_day(&self) -> Option<Day> {
         self.purchases.iter().map(|purchase| purchase.day).max()
     }
 
     /// The part of the customers that a backtest looks at: at most about `most`, chosen by their keys alone.
-    pub fn sample(&self, most: usize) -> Vec<(u64, &[Purchase])> {
+    pub fn sample(&self, most: usize) -> Vec<Customer<'_>> {
         let share = (most as f64 / self.customers().max(1) as f64).min(1.0);
         let limit = (share * u64::MAX as f64) as u64;
-        self.iter().filter(|(key, _)| scatter(*key) <= limit).collect()
+        self.all().filter(|customer| scatter(customer.key) <= limit).collect()
     }
 }
 
@@ -111,6 +158,9 @@ pub struct Known {
     pub last_amount: f64,
     /// The median of the own gaps in days; 0 with one order day.
     pub median_gap: f64,
+    /// Visits so far, and the day of the last; `None` where there was none, or none is known.
+    pub visits: u32,
+    pub last_visit: Option<Day>,
 }
 
 impl Known {
@@ -129,12 +179,24 @@ impl Known {
             amount: known.iter().map(|purchase| purchase.amount).sum(),
             last_amount: last.amount,
             median_gap: median(&gaps),
+            visits: 0,
+            last_visit: None,
         })
+    }
+
+    /// One who visited so often. A visit after the day that this is known on says nothing of it.
+    pub fn visited(self, visits: u32, last_visit: Option<Day>) -> Self {
+        Self { visits, last_visit: last_visit.filter(|day| *day <= self.as_of), ..self }
+    }
+
+    /// The same customer on an earlier day, but not before the last order.
+    pub fn earlier(self, as_of: Day) -> Self {
+        Self { as_of, ..self }.visited(self.visits, self.last_visit)
     }
 
     /// The same customer at the end of the day of the last order.
     pub fn as_of_last_order(self) -> Self {
-        Self { as_of: self.last_day, ..self }
+        self.earlier(self.last_day)
     }
 
     /// (x, t_x, T).
@@ -149,6 +211,11 @@ impl Known {
 
     pub fn days_since_last(&self) -> f64 {
         f64::from(self.as_of - self.last_day)
+    }
+
+    /// Days since the last visit, or the last order where that was later.
+    pub fn days_unseen(&self) -> f64 {
+        f64::from(self.as_of - self.last_visit.unwrap_or(self.last_day).max(self.last_day))
     }
 }
 

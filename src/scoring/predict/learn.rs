@@ -2,16 +2,17 @@
 
 use rayon::prelude::*;
 
-use super::backtest::{self, ByModel, MODELS, Origin};
+use super::backtest::{self, ByModel, Fits, MODELS, Origin};
 use super::baselines::{Baseline, Rates, Standing};
 use super::curve::MOST_HORIZONS;
 use super::features::{self, Moments, Scale};
-use super::history::{Day, Known, OrderLog, Purchase};
+use super::history::{Customer, Day, Known, OrderLog};
 use super::metrics::surprise;
+use super::opening::Opening;
 use super::recalibrate::{self, Chance, ChanceRows, CountRows, Counts};
 use super::season::Clock;
 use super::weigh::{self, Bar};
-use super::{Backtest, Choice, Correction, Learned, Member, Replayed, Scores, Sufficiency};
+use super::{Backtest, Choice, Correction, Learned, Member, Parted, Replayed, Scores, Sufficiency};
 use crate::scoring::models::{Fitted, Geometric, History, Model, Params};
 
 /// Fewer repeat orders than this do not tell a shop from another.
@@ -37,6 +38,9 @@ const COUNT_SHARE: (f64, f64) = (0.5, 0.03);
 /// decides them.
 const MOST_COUNT_SHARE: f64 = 0.75;
 
+/// Days of the past of which each missed the total by another fifth or so leave half of the correction of counts.
+const UNSTEADY: f64 = 0.2;
+
 const LEAST_LEVEL: f64 = 0.8;
 
 /// How much better a baseline must have been to be taken instead: less is chance.
@@ -46,6 +50,9 @@ const BASELINE_LEAD: f64 = 0.995;
 /// the same past.
 const SEASON_LEAD: f64 = 0.99;
 
+/// The same for customers of before the log.
+const OPENING_LEAD: f64 = 0.995;
+
 /// Origins that are learnt from and tried in turn.
 const TURNS: usize = 3;
 
@@ -54,34 +61,40 @@ pub fn learn(log: &OrderLog, as_of: Day, horizons: &[Day]) -> Learned {
     horizons.sort_unstable();
     horizons.dedup();
     assert!(horizons.len() <= MOST_HORIZONS, "too many horizons: {horizons:?}");
-    let customers: Vec<&[Purchase]> = log.iter().map(|(_, own)| own).collect();
-    let known: Vec<Known> = customers.par_iter().filter_map(|own| Known::at(own, as_of)).collect();
+    let customers: Vec<Customer<'_>> = log.all().collect();
+    let known: Vec<Known> = customers.par_iter().filter_map(|own| own.known(as_of)).collect();
     let sufficiency = sufficiency(&known, as_of);
     let first_day = known.iter().map(|known| known.first_day).min().unwrap_or(as_of);
     if matches!(sufficiency, Sufficiency::TooFew { .. }) || as_of - first_day < LEAST_SPAN {
         return pooled(as_of, &known, sufficiency);
     }
     let sample = log.sample(backtest::SAMPLE);
-    let by = |clock: Clock| {
-        let origins = backtest::replay(&sample, first_day, as_of, &horizons, &clock);
-        (origins, clock)
+    let replay = |clock: &Clock, opening: Option<Opening>| {
+        backtest::replay(&sample, first_day, as_of, &horizons, clock, opening)
     };
-    let (mut origins, mut clock) = by(Clock::default());
+    let (mut clock, mut opening) = (Clock::default(), None);
+    let mut origins = replay(&clock, opening);
     let seasonal = Clock::learn(&sample, first_day, as_of);
     if !seasonal.is_even() {
-        let (with, seasonal) = by(seasonal);
+        let with = replay(&seasonal, opening);
         if loss(&with) < SEASON_LEAD * loss(&origins) {
             (origins, clock) = (with, seasonal);
+        }
+    }
+    for suspected in Opening::suspected(&known, first_day, as_of) {
+        let with = replay(&clock, Some(suspected));
+        if loss(&with) < OPENING_LEAD * loss(&origins) {
+            (origins, opening) = (with, Some(suspected));
         }
     }
     let timed: Vec<Known> = match clock.is_even() {
         true => known,
         false => customers.par_iter().filter_map(|own| clock.known(own, as_of)).collect(),
     };
-    let Ok(fitted) = backtest::fit(&timed, &clock) else {
+    let Ok(fitted) = Fits::of(&timed, &clock, opening) else {
         return pooled(as_of, &timed, sufficiency);
     };
-    let known = sample.iter().filter_map(|(_, own)| clock.known(own, as_of)).collect();
+    let known = sample.iter().filter_map(|own| clock.known(own, as_of)).collect();
     Shop { as_of, horizons, known, fitted, origins, clock }.learn(sufficiency)
 }
 
@@ -122,7 +135,8 @@ fn pooled(as_of: Day, known: &[Known], sufficiency: Sufficiency) -> Learned {
     let params = Params::MbgNbd(Geometric { alpha: USUAL.alpha * slower, ..USUAL });
     let fitted = Fitted { params, log_likelihood: 0.0 };
     let raw: Vec<_> = known.iter().map(|k| features::raw(k, &k.history())).collect();
-    let sole = Member { model: Model::MbgNbd, fitted, chance_weight: 1.0, count_weight: 1.0 };
+    let (chance_weight, count_weight) = (1.0, 1.0);
+    let sole = Member { model: Model::MbgNbd, fitted, parted: None, chance_weight, count_weight };
     Learned {
         as_of,
         sufficiency,
@@ -130,6 +144,7 @@ fn pooled(as_of: Day, known: &[Known], sufficiency: Sufficiency) -> Learned {
         members: vec![sole],
         backtest: Backtest::default(),
         clock: Clock::default(),
+        opening: None,
         scale: Scale::of(&raw),
         standing: None,
         corrections: vec![],
@@ -142,7 +157,7 @@ struct Shop {
     horizons: Vec<Day>,
     /// Customers as of today, or a fair sample.
     known: Vec<Known>,
-    fitted: [Fitted; MODELS],
+    fitted: Fits,
     origins: Vec<Origin>,
     clock: Clock,
 }
@@ -189,7 +204,7 @@ impl Shop {
         // What has become the same model today need not be asked twice.
         let (mut by_log_score, mut by_error) = (by_log_score, by_error);
         for i in 0..MODELS {
-            if let Some(twin) = backtest::twin(&self.fitted, i) {
+            if let Some(twin) = self.fitted.twin(i) {
                 for weights in [&mut by_log_score, &mut by_error] {
                     weights[twin] += std::mem::take(&mut weights[i]);
                 }
@@ -197,7 +212,11 @@ impl Shop {
         }
         let members = Model::ALL.into_iter().enumerate().map(|(i, model)| Member {
             model,
-            fitted: self.fitted[i],
+            fitted: self.fitted.all[i],
+            parted: self
+                .fitted
+                .parted
+                .map(|(_, before, since)| Parted { before: before[i], since: since[i] }),
             chance_weight: by_log_score[i],
             count_weight: by_error[i],
         });
@@ -211,6 +230,7 @@ impl Shop {
             members: members.collect(),
             backtest: Backtest { origins: self.origins.iter().map(replayed).collect(), horizons },
             clock: self.clock,
+            opening: self.fitted.parted.map(|(opening, ..)| opening),
             scale,
             standing: Some(Standing::of(&self.known)),
             corrections,
@@ -275,6 +295,16 @@ impl<'a> Horizon<'a> {
         }
     }
 
+    /// From 1, where the mixture missed the total of orders by one factor on all days, down to 0 where each day by another:
+    /// what was learnt of who orders more is then mixed up with when, and of the coming time nobody knows.
+    fn steadiness(&self) -> f64 {
+        let missed = self.origins.iter().zip(&self.mixed).map(|((origin, _), mixed)| {
+            let orders: f64 = origin.windows[self.index].orders.iter().sum();
+            (orders.max(1.0) / mixed.iter().sum::<f64>()).ln()
+        });
+        1.0 / (1.0 + (Moments::of(missed).spread / UNSTEADY).powi(2))
+    }
+
     fn learn(&self, shop: &Shop, features: &[[f64; features::FEATURES]]) -> (Correction, Scores) {
         let all: Vec<usize> = (0..self.origins.len()).collect();
         let chance = Chance::learn(&self.chance_rows(&all, None));
@@ -283,18 +313,18 @@ impl<'a> Horizon<'a> {
         let mean = |sum: f64| sum / trial.parts;
         let chance_share =
             share(CHANCE_SHARE, 1.0, |i| mean(trial.chance[i]) / mean(trial.chance[0]));
-        let count_share = share(COUNT_SHARE, MOST_COUNT_SHARE, |i| {
-            let worse = mean(trial.squared[i]) - mean(trial.squared[0]);
-            mean(trial.count[i]) - mean(trial.count[0]) + worse + 2.0 * worse.max(0.0)
-        });
+        let count_share = self.steadiness()
+            * share(COUNT_SHARE, MOST_COUNT_SHARE, |i| {
+                let worse = mean(trial.squared[i]) - mean(trial.squared[0]);
+                mean(trial.count[i]) - mean(trial.count[0]) + worse + 2.0 * worse.max(0.0)
+            });
         let used = SHARES.iter().position(|share| *share == chance_share).unwrap_or(0);
         let t = shop.clock.ahead(shop.as_of, f64::from(self.days));
         let today: Vec<(f64, f64)> = shop
             .known
             .par_iter()
             .map(|known| {
-                let (p_order, expected) =
-                    backtest::ask(&shop.fitted, &shop.clock.history(known), t);
+                let (p_order, expected) = shop.fitted.ask(known, &shop.clock.history(known), t);
                 (
                     recalibrate::logit(weigh::mix(self.by_log_score, &p_order)),
                     weigh::mix(self.by_error, &expected).max(1e-12),

@@ -18,6 +18,7 @@ mod learn;
 pub mod linear;
 pub mod metrics;
 mod minimise;
+pub mod opening;
 pub mod recalibrate;
 pub mod season;
 mod weigh;
@@ -27,7 +28,7 @@ pub mod window;
 mod tests;
 
 pub use curve::{Curve, Mixture};
-pub use history::{Day, Known, OrderLog, Purchase};
+pub use history::{Customer, Day, Known, OrderLog, Purchase};
 
 use std::sync::Arc;
 
@@ -35,9 +36,10 @@ use serde::{Deserialize, Serialize};
 
 use self::baselines::{Baseline, Rates, Standing};
 use self::features::{Moments, Scale};
+use self::opening::Opening;
 use self::recalibrate::{Chance, Counts};
 use self::season::Clock;
-use super::models::{Fitted, Model};
+use super::models::{Fitted, Model, Params};
 
 /// Everything that a customer of the shop is predicted by. It can be stored, and predicts the same when read back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct Learned {
     pub backtest: Backtest,
     /// The time that models and predictions run on.
     pub clock: Clock,
+    /// Who was there before the log began, if that tells the past better.
+    #[serde(default)]
+    pub opening: Option<Opening>,
     scale: Scale,
     standing: Option<Standing>,
     /// By ascending horizon.
@@ -60,11 +65,33 @@ pub struct Learned {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     pub model: Model,
+    /// To everyone.
     pub fitted: Fitted,
+    /// Where customers of before the log are told by a fit of their own.
+    #[serde(default)]
+    pub parted: Option<Parted>,
     /// Its part in probabilities.
     pub chance_weight: f64,
     /// Its part in expected orders.
     pub count_weight: f64,
+}
+
+/// A model fitted to those of before the log, and to those who came since.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Parted {
+    pub before: Fitted,
+    pub since: Fitted,
+}
+
+impl Member {
+    /// The parameters that a customer is told by, who was there before the log or not.
+    fn params(&self, before: bool) -> &Params {
+        match &self.parted {
+            None => &self.fitted.params,
+            Some(parted) if before => &parted.before.params,
+            Some(parted) => &parted.since.params,
+        }
+    }
 }
 
 /// Whether the shop's own past was enough to learn from.

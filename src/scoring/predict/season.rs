@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::models::History;
-use super::history::{DAYS_A_UNIT, Day, Known, Purchase};
+use super::history::{Customer, DAYS_A_UNIT, Day, Known};
 use super::linear::solve;
 
 const YEAR: f64 = 365.25;
@@ -79,18 +79,18 @@ impl Clock {
     }
 
     /// What is known of a customer, with the gaps by this clock.
-    pub fn known(&self, purchases: &[Purchase], as_of: Day) -> Option<Known> {
-        let mut known = Known::at(purchases, as_of)?;
+    pub fn known(&self, customer: &Customer<'_>, as_of: Day) -> Option<Known> {
+        let mut known = customer.known(as_of)?;
         if !self.is_even() {
-            let own = &purchases[..known.order_days as usize];
-            let gap = |pair: &[Purchase]| self.between(pair[0].day, pair[1].day).max(1e-9).ln();
-            known.ln_gaps = own.windows(2).map(gap).sum();
+            let own = &customer.purchases[..known.order_days as usize];
+            let gaps = own.windows(2).map(|pair| self.between(pair[0].day, pair[1].day));
+            known.ln_gaps = gaps.map(|gap| gap.max(1e-9).ln()).sum();
         }
         Some(known)
     }
 
     /// Reads the clock off the orders up to `as_of`, if they go back far enough.
-    pub fn learn(customers: &[(u64, &[Purchase])], first_day: Day, as_of: Day) -> Self {
+    pub fn learn(customers: &[Customer<'_>], first_day: Day, as_of: Day) -> Self {
         if as_of - first_day < LEAST_SPAN {
             return Self::default();
         }
@@ -140,12 +140,12 @@ struct Weeks {
 }
 
 impl Weeks {
-    fn count(customers: &[(u64, &[Purchase])], first_day: Day, as_of: Day) -> Self {
+    fn count(customers: &[Customer<'_>], first_day: Day, as_of: Day) -> Self {
         let n = ((as_of - first_day) / 7 + 1) as usize;
         let mut weeks =
             Self { orders: vec![0.0; n], by_cell: [0.0; CELLS], days: vec![[0.0; CELLS]; n] };
         let week = |day: Day| ((day - first_day) / 7) as usize;
-        for (_, purchases) in customers {
+        for Customer { purchases, .. } in customers {
             for (i, purchase) in purchases.iter().enumerate() {
                 if purchase.day >= as_of {
                     break;
@@ -252,7 +252,7 @@ fn wave(weeks: &Weeks, rates: &[f64; CELLS], first_day: Day) -> [f64; 2 * WAVES]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scoring::predict::history::{OrderLog, scatter};
+    use crate::scoring::predict::history::{OrderLog, Purchase, scatter};
 
     /// Customers who order every 40 days or so, with `swing` more in one half of the year than in the other.
     fn shop(swing: f64, days: Day) -> OrderLog {
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn a_season_is_found_and_a_shop_without_one_keeps_an_even_clock() {
         let learn = |log: &OrderLog, as_of| {
-            let customers: Vec<_> = log.iter().collect();
+            let customers: Vec<_> = log.all().collect();
             Clock::learn(&customers, 0, as_of)
         };
         let seasonal = shop(0.8, 700);

@@ -153,6 +153,91 @@ fn the_combination_does_no_harm() {
     }
 }
 
+/// A shop that has been open for years, of which the log holds the last ten months: old customers stay longer than new ones.
+fn begun_in_the_middle(seed: u64) -> OrderLog {
+    let mut dice = Dice(scatter(seed));
+    let mut all = Vec::new();
+    for key in 0..3_000 {
+        let gap = (50.0 * dice.gamma(2, 1.0)).max(3.0);
+        let mut at = -900.0 + dice.roll() * 1_150.0;
+        // Some only try, some stay: of the former none is left when the log begins.
+        let stay = if dice.roll() < 0.6 { 40.0 } else { 1_500.0 };
+        let leaves = at + dice.gamma(1, stay);
+        while at < 340.0 && at < leaves {
+            if at >= 0.0 {
+                all.push((scatter(key), Purchase { day: at as Day, amount: 10.0 }));
+            }
+            at += dice.gamma(2, gap).max(1.0);
+        }
+    }
+    OrderLog::new(all)
+}
+
+/// Old customers told as new ones, and told as a population of their own: the past sees which is right.
+#[test]
+fn customers_of_before_the_log_are_no_newcomers() {
+    let (log, split) = (begun_in_the_middle(31), 210);
+    let learned = Learned::from_log(&log, split, &[30, 120]);
+    let opening = learned.opening.expect("the log begins in the middle");
+    let holdout = Holdout::of(&log, split, 120);
+    let told = holdout.judge(&holdout.by_combination(&learned));
+    let mut blind = learned.clone();
+    blind.opening = None;
+    for member in &mut blind.members {
+        member.parted = None;
+    }
+    let taken_as_new = holdout.judge(&holdout.by_combination(&blind));
+    assert!(told.log_loss < taken_as_new.log_loss, "{told:?} {taken_as_new:?}");
+    assert!(told.rmse < taken_as_new.rmse, "{told:?} {taken_as_new:?}");
+    // Of two who ordered on the same days but one, the one who was there before is likelier to be there still.
+    let seen = |first: Day| {
+        let days = [first, 70, 100];
+        let own: Vec<Purchase> = days.map(|day| Purchase { day, amount: 10.0 }).to_vec();
+        learned.predict(&Known::at(&own, split).unwrap()).p_alive
+    };
+    assert!(seen(opening.until) > seen(opening.until + 1));
+    // And a shop that did open on the first day is told as it is.
+    assert_eq!(Learned::from_log(&shop(CASUAL, 32), SPLIT, &[30]).opening, None);
+}
+
+/// Orders that visits foretell: half the customers look around in the week before they order.
+#[test]
+fn who_looks_around_is_likelier_to_order() {
+    let mut dice = Dice(scatter(41));
+    let (mut orders, mut visits) = (Vec::new(), Vec::new());
+    for key in 0..1_500 {
+        let mut at = dice.roll() * 150.0;
+        let own_gap = 40.0 * dice.gamma(2, 1.0).max(0.2);
+        while at < 330.0 {
+            orders.push((scatter(key), Purchase { day: at as Day, amount: 10.0 }));
+            if dice.roll() < 0.15 {
+                break;
+            }
+            at += dice.gamma(1, own_gap).max(1.0);
+            if key % 2 == 0 {
+                visits.push((scatter(key), (at - 7.0 * dice.roll()).max(0.0) as Day));
+                visits.push((scatter(key), (at - 7.0 * dice.roll()).max(0.0) as Day));
+            }
+        }
+    }
+    let (blind, seeing) = (OrderLog::new(orders.clone()), OrderLog::new(orders));
+    let seeing = seeing.with_visits(visits);
+    let judged = |log: &OrderLog| {
+        let learned = Learned::from_log(log, SPLIT, &[14, 30]);
+        let holdout = Holdout::of(log, SPLIT, 30);
+        holdout.judge(&holdout.by_combination(&learned)).log_loss.unwrap()
+    };
+    let (without, with) = (judged(&blind), judged(&seeing));
+    assert!(with < 0.98 * without, "{with} with visits, {without} without");
+    // A log without visits is what it was before there were any.
+    let none = blind.clone().with_visits([]);
+    assert_eq!(Learned::from_log(&blind, SPLIT, &[30]), Learned::from_log(&none, SPLIT, &[30]));
+    let learned = Learned::from_log(&seeing, SPLIT, &[14, 30]);
+    let absent = Known::at(&[Purchase { day: 100, amount: 10.0 }], SPLIT).unwrap();
+    let p = |known: &Known| learned.predict(known).p_order_30d;
+    assert!(p(&absent.visited(3, Some(SPLIT - 2))) > p(&absent.visited(3, Some(101))));
+}
+
 /// Shops too small or too young are told what is usual in shops, and told so.
 #[test]
 fn a_shop_without_a_past_gets_what_is_usual() {
