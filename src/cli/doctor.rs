@@ -4,6 +4,7 @@ use diesel::sql_types::BigInt;
 
 use super::{CliError, watchman};
 use crate::config::Config;
+use crate::customers::store::{self as customers, Lacking};
 use crate::db::copy::{self, Look};
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
@@ -63,6 +64,9 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
                 }
                 if let Some(dkim) = &store.sending.dkim {
                     tell("signature", signature(&store, dkim));
+                }
+                for finding in folded_long_ago(db, &store) {
+                    tell("rollups", finding);
                 }
                 for finding in paused_rules(db, &store) {
                     tell("rules", finding);
@@ -182,6 +186,37 @@ fn serving(replica: &Replica, now: Timestamp) -> Finding {
 }
 
 /// What the program paused by itself: the store's marketing mail, or rules.
+/// What rollups lack that an older version folded.
+fn folded_long_ago(db: &Db, store: &Store) -> Vec<Finding> {
+    let lacking = db.read_here(|conn| customers::lacking(conn, store.id).map_err(DbError::from));
+    let Ok(lacking) = lacking else { return Vec::new() };
+    lacking_words(lacking, &store.key)
+        .into_iter()
+        .map(|(what, mend)| Doubtful { what, mend })
+        .collect()
+}
+
+/// What is wrong with such rollups, and what mends it. `homing migrate` says it too.
+pub(super) fn lacking_words(lacking: Lacking, store: &str) -> Vec<(String, String)> {
+    let rebuild = format!("homing rebuild --store {store}, once, with `homing serve` stopped");
+    let mut words = Vec::new();
+    if lacking.rhythm {
+        words.push((
+            "customers folded by an older version lack the rhythm and last value of their orders, so predictions and value at risk are off"
+                .to_owned(),
+            format!("{rebuild}; then homing score --store {store}"),
+        ));
+    }
+    if lacking.days {
+        words.push((
+            "profiles folded by an older version lack their days of the year, so rules on a date miss them".to_owned(),
+            rebuild,
+        ));
+    }
+    words
+}
+
+/// What the program paused by itself.
 fn paused_rules(db: &Db, store: &Store) -> Vec<Finding> {
     let all = db.read_here(|conn| rules::store::all(conn, store.id).map_err(DbError::from));
     let Ok(all) = all else { return Vec::new() };

@@ -111,7 +111,8 @@ pub fn run() -> ExitCode {
             Command::Demo(args) => demo::run(&args, config, Clock::System),
             Command::Serve(args) => serve::run(args, config),
             Command::Migrate => {
-                let ran = open(&config)?.migrate()?;
+                let db = open(&config)?;
+                let ran = db.migrate()?;
                 eprintln!(
                     "{}",
                     if ran.is_empty() {
@@ -120,6 +121,9 @@ pub fn run() -> ExitCode {
                         "The schema is brought up to date."
                     }
                 );
+                if !ran.is_empty() {
+                    tell_lacking(&db)?;
+                }
                 Ok(())
             }
             Command::Doctor => doctor::run(&config, &cli.store, Clock::System),
@@ -216,6 +220,23 @@ fn open_store(config: &Config, key: &str) -> Result<(Db, Store), CliError> {
                 .hint("make it with: homing apply --store KEY shop.toml")
         })?;
     Ok((db, store))
+}
+
+/// After an upgrade: what only folding anew brings up to date.
+fn tell_lacking(db: &Db) -> Result<(), CliError> {
+    let lacking = db.read_here(|conn| -> Result<_, crate::db::DbError> {
+        let mut found = Vec::new();
+        for store in stores::store::all(conn)? {
+            found.push((crate::customers::store::lacking(conn, store.id)?, store.key));
+        }
+        Ok(found)
+    })?;
+    for (lacking, store) in lacking {
+        for (what, mend) in doctor::lacking_words(lacking, &store) {
+            eprintln!("Store {store}: {what}.\n  mend: {mend}");
+        }
+    }
+    Ok(())
 }
 
 /// Logs go to stderr. They carry ids, never addresses, tokens or bodies.

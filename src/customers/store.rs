@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
-use super::{ConsentState, Profile, Rollup, State};
+use super::{ConsentState, DayTold, Profile, Rollup, State};
 use crate::db::Conn;
 use crate::db::schema::{customer_days, customers, rollups};
 use crate::each_backend;
@@ -379,4 +379,46 @@ pub fn is_erased(conn: &mut Conn, id: CustomerId) -> QueryResult<bool> {
         .first(conn)
         .optional()?;
     Ok(erased.flatten().is_some())
+}
+
+/// What rollups lack that were folded by an older version: its columns came later, and only `homing rebuild` fills them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// How regular the orders are, and what the last came to: predictions and values at risk count with them.
+    pub rhythm: bool,
+    /// Days of the year: rules on a date find customers by them.
+    pub days: bool,
+}
+
+/// More profiles with something like a date and no day of the year are not looked into.
+const LOOKED_INTO: i64 = 1_000;
+
+/// Looks for rollups of a store that an older version folded. It reads them all where there are none: for who asks by hand.
+pub fn lacking(conn: &mut Conn, store: StoreId) -> QueryResult<Lacking> {
+    const DAY: i64 = 86_400_000_000;
+    // Only gaps of one day have the logarithm 0, and then the orders span as many days as there are gaps.
+    let gapless = rollups::table
+        .filter(rollups::store_id.eq(store).and(rollups::order_days.gt(1)))
+        .filter(rollups::log_gap_sum.eq(0.0))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(&format!(
+            "last_order_at - first_order_at > (order_days + 1) * CAST({DAY} AS BIGINT)"
+        )))
+        .select(rollups::customer_id)
+        .first::<CustomerId>(conn)
+        .optional()?;
+    let dated: Vec<String> = customers::table
+        .filter(customers::store_id.eq(store).and(customers::traits.like("%-__-__%")))
+        .filter(customers::merged_into.is_null().and(customers::erased_at.is_null()))
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(
+            "NOT EXISTS (SELECT 1 FROM customer_days d WHERE d.customer_id = customers.id)",
+        ))
+        .select(customers::traits)
+        .limit(LOOKED_INTO)
+        .load(conn)?;
+    let tells_a_day = |traits: &String| {
+        let traits: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(traits).unwrap_or_default();
+        traits.values().filter_map(|told| told.as_str()).any(|told| told.parse::<DayTold>().is_ok())
+    };
+    Ok(Lacking { rhythm: gapless.is_some(), days: dated.iter().any(tells_a_day) })
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use super::assess::Buyer;
 use super::learning::Learning;
 use super::predict::history::DAYS_A_UNIT;
-use super::predict::{Curve, Day, Known, Mixture, Outlook};
+use super::predict::{Course, Curve, Day, Known, Mixture, Outlook};
 use crate::primitives::{CustomerId, Timestamp};
 
 /// One buyer's future as of the end of the scored day; money in minor units of the store's currency.
@@ -50,9 +50,13 @@ pub struct Forecaster<'a> {
     today: Day,
     /// Those who ordered within the last week, as they were known a week ago.
     week_ago: &'a HashMap<CustomerId, Known>,
-    /// Of those who ordered on one day only, by that day and the day asked on: in most shops the greater part.
-    of_one_order: RwLock<HashMap<(Day, Day), Arc<Mixture>>>,
+    /// What many have in common: those who ordered on one day only, and anyone as of the last order, when silence does not
+    /// yet tell one from another.
+    shared: RwLock<HashMap<Course, Arc<Mixture>>>,
 }
+
+/// Mixtures that are shared at most, of about a kilobyte each.
+const SHARED: usize = 30_000;
 
 impl<'a> Forecaster<'a> {
     pub fn new(
@@ -60,7 +64,7 @@ impl<'a> Forecaster<'a> {
         today: Day,
         week_ago: &'a HashMap<CustomerId, Known>,
     ) -> Self {
-        Self { learning, today, week_ago, of_one_order: RwLock::default() }
+        Self { learning, today, week_ago, shared: RwLock::default() }
     }
 
     pub fn forecast(&self, id: CustomerId, buyer: &Buyer) -> Forecast {
@@ -112,15 +116,17 @@ impl<'a> Forecaster<'a> {
 
     fn curve(&self, known: &Known) -> Curve<'_> {
         let orders = &self.learning.orders;
-        if known.order_days > 1 {
+        if known.order_days > 1 && known.as_of > known.last_day {
             return orders.curve(known);
         }
-        let days = (known.first_day, known.as_of);
-        let shared = self.of_one_order.read().ok().and_then(|all| all.get(&days).cloned());
+        let course = orders.course(known);
+        let shared = self.shared.read().ok().and_then(|all| all.get(&course).cloned());
         let mixture = shared.unwrap_or_else(|| {
             let mixture = Arc::new(orders.mixture(known));
-            if let Ok(mut all) = self.of_one_order.write() {
-                all.insert(days, Arc::clone(&mixture));
+            if let Ok(mut all) = self.shared.write()
+                && all.len() < SHARED
+            {
+                all.insert(course, Arc::clone(&mixture));
             }
             mixture
         });

@@ -1,6 +1,8 @@
 //! Scores a store: load the people, measure the store, write what changed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
@@ -23,8 +25,11 @@ use crate::primitives::{Currency, CustomerId, Timestamp, Zone};
 use crate::stores::Store;
 use crate::visits::{self, Visit};
 
-/// People per write transaction: short enough that nobody waits long behind it.
+/// People per write transaction at most, and in the first of a run.
 const CHUNK: usize = 8_000;
+const FIRST_CHUNK: usize = 1_000;
+/// How long a write transaction of a run may take: whoever waits behind one is answered soon after.
+const HELD: Duration = Duration::from_millis(40);
 /// People per read.
 const PAGE: i64 = 20_000;
 /// Histories per read, when they are folded anew.
@@ -494,44 +499,59 @@ fn write_run(
     ));
     let mut summary = Summary::empty();
     let (mut changed, mut moved) = (0, 0);
-    let mut from = CustomerId(i64::MIN);
-    let mut chunks = people.chunks(CHUNK).peekable();
-    loop {
-        let chunk = chunks.next().unwrap_or_default();
-        // The chunks cover all ids: who is stored and no longer scored stands between two of them.
-        let to = match (chunk.last(), chunks.peek()) {
-            (Some(last), Some(_)) => last.id,
-            _ => CustomerId(i64::MAX),
-        };
-        let mut scored: Vec<Scored> =
-            chunk.par_iter().map(|person| assessment.score(person)).collect();
-        db.read_here(|conn| -> Result<_, ScoreError> {
-            Ok(first_orders(conn, store, known.learning, today, &mut scored)?)
-        })?;
-        scored.iter().for_each(|one| summary.add(one));
-        let began = Instant::now();
-        let (rows, entered) = db.write_here(|conn| -> Result<_, ScoreError> {
-            store::lock_scoring(conn, store.id)?;
-            if store::newest_run(conn, store.id)? != Some(id) {
-                return Err(ScoreError::Superseded);
+    let size = AtomicUsize::new(FIRST_CHUNK);
+    std::thread::scope(|scope| -> Result<(), ScoreError> {
+        // One chunk is scored while the one before it is written.
+        let (give, take) = sync_channel(1);
+        let (size, assessment) = (&size, &assessment);
+        scope.spawn(move || {
+            let (mut left, mut from) = (people, CustomerId(i64::MIN));
+            loop {
+                let (chunk, after) = left.split_at(size.load(Ordering::Relaxed).min(left.len()));
+                // The chunks cover all ids: who is stored and no longer scored stands between two of them.
+                let to = match (chunk.last(), after.is_empty()) {
+                    (Some(last), false) => last.id,
+                    _ => CustomerId(i64::MAX),
+                };
+                let scored: Vec<Scored> =
+                    chunk.par_iter().map(|person| assessment.score(person)).collect();
+                // Nobody takes it once writing has failed.
+                if give.send((from, to, scored)).is_err() || to.0 == i64::MAX {
+                    break;
+                }
+                (left, from) = (after, CustomerId(to.0 + 1));
             }
-            let stored = store::stored_between(conn, table, store.id, from, to)?;
-            let difference = Difference::of(scored, &stored, as_of);
-            store::write(conn, table, store.id, &difference.changed)?;
-            store::remove(conn, table, &difference.gone)?;
-            if table == Table::Live {
-                store::write_history(conn, &difference.entered, as_of)?;
-            }
-            Ok((difference.changed.len() + difference.gone.len(), difference.entered.len()))
-        })?;
-        changed += rows as u64;
-        moved += entered as u64;
-        if to.0 == i64::MAX {
-            break;
+        });
+        for (from, to, mut scored) in take {
+            db.read_here(|conn| -> Result<_, ScoreError> {
+                Ok(first_orders(conn, store, known.learning, today, &mut scored)?)
+            })?;
+            scored.iter().for_each(|one| summary.add(one));
+            let people = scored.len();
+            let mut worked = Duration::ZERO;
+            let (rows, entered) = db.write_here(|conn| -> Result<_, ScoreError> {
+                let began = Instant::now();
+                store::lock_scoring(conn, store.id)?;
+                if store::newest_run(conn, store.id)? != Some(id) {
+                    return Err(ScoreError::Superseded);
+                }
+                let stored = store::stored_between(conn, table, store.id, from, to)?;
+                let difference = Difference::of(scored, &stored, as_of);
+                store::write(conn, table, store.id, &difference.changed)?;
+                store::remove(conn, table, &difference.gone)?;
+                if table == Table::Live {
+                    store::write_history(conn, &difference.entered, as_of)?;
+                }
+                worked = began.elapsed();
+                Ok((difference.changed.len() + difference.gone.len(), difference.entered.len()))
+            })?;
+            changed += rows as u64;
+            moved += entered as u64;
+            size.store(next_chunk(people, worked), Ordering::Relaxed);
+            rest(worked);
         }
-        from = CustomerId(to.0 + 1);
-        rest(began.elapsed());
-    }
+        Ok(())
+    })?;
     let run = Run {
         as_of,
         historic: table == Table::Historic,
@@ -626,6 +646,12 @@ fn rescore(
     Ok(rows as u64)
 }
 
+/// How many people to write at once after so many took so long: fewer where most rows change, more where few do.
+fn next_chunk(people: usize, worked: Duration) -> usize {
+    let fitting = people as f64 * HELD.as_secs_f64() / worked.as_secs_f64().max(1e-6);
+    (fitting as usize).min(2 * people).clamp(FIRST_CHUNK / 4, CHUNK)
+}
+
 /// Lets other writers in. Another process asks SQLite for its lock only now and then, so the pause is a share of
 /// the work, not a mere yield.
 pub(super) fn rest(worked: Duration) {
@@ -666,11 +692,16 @@ impl Difference {
                 }
             };
             let forecast = StoredForecast::of(&one);
+            let stands = old.is_some_and(|old| {
+                old.segment == one.segment
+                    && old.forecast.next_order_expected_at == forecast.next_order_expected_at
+            });
             difference.changed.push(ToWrite {
                 scored: one,
                 forecast,
                 segment_since,
                 at_risk_since,
+                stands,
             });
         }
         difference.gone.extend(stored.map(|old| old.customer_id));

@@ -533,7 +533,13 @@ pub(super) struct ToWrite {
     pub forecast: StoredForecast,
     pub segment_since: Timestamp,
     pub at_risk_since: Option<Timestamp>,
+    /// Whether what is stored has [`SLOW_COLUMNS`] as they are here.
+    pub stands: bool,
 }
+
+/// Columns that most nights leave as they are. SQLite writes an index anew wherever one of its columns is named, changed or
+/// not: so they are named only where they change.
+const SLOW_COLUMNS: [&str; 3] = ["segment", "segment_since", "next_order_expected_at"];
 
 /// The columns that a run writes, in this order: each one's name, type and value in a row. `store_id` comes besides.
 macro_rules! written {
@@ -637,11 +643,30 @@ pub(super) fn write(
     store: StoreId,
     rows: &[ToWrite],
 ) -> QueryResult<()> {
+    let (stands, moves): (Vec<&ToWrite>, Vec<&ToWrite>) = rows.iter().partition(|row| row.stands);
+    write_rows(conn, table, store, &moves, &[])?;
+    write_rows(conn, table, store, &stands, &SLOW_COLUMNS)
+}
+
+/// The same; of a row that is stored, all but the columns `left` are written.
+fn write_rows(
+    conn: &mut Conn,
+    table: Table,
+    store: StoreId,
+    rows: &[&ToWrite],
+    left: &[&str],
+) -> QueryResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let table = table.name();
     let names = written_columns();
     let columns = names.join(", ");
-    let rewrite: Vec<String> =
-        names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let rewrite: Vec<String> = names[1..]
+        .iter()
+        .filter(|name| !left.contains(name))
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
     let rewrite = format!("ON CONFLICT (customer_id) DO UPDATE SET {}", rewrite.join(", "));
     match conn {
         Conn::Sqlite(sqlite) => {

@@ -46,6 +46,34 @@ on_both_backends! {
         assert!(finished.stdout.lines().all(|line| line.starts_with("well")), "{}", finished.stdout);
     }
 
+    async fn what_an_older_version_folded_is_said_and_mended(test: TestDb) {
+        use diesel::prelude::*;
+        use homing::db::schema::{customer_days, rollups};
+        let program = Program::on(&test);
+        program.write("o.csv", "order_id,placed_at,status,currency,total,customer_id\n\
+            1,2026-05-01,paid,EUR,30,c1\n2,2026-05-20,paid,EUR,30,c1\n3,2026-05-02,paid,EUR,30,c2\n4,2026-05-03,paid,EUR,30,c2\n");
+        program.must(&["import", "orders", "o.csv"]);
+        program.write("c.csv", "customer_id,name,created_at\nc1,Ann,2024-05-01\nc2,Bob A-10-20,\n");
+        program.must(&["import", "customers", "c.csv"]);
+        let lines = || {
+            let told = program.run(&["doctor"]).stdout;
+            told.lines().filter(|line| line.contains("rollups")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(), Vec::<String>::new(), "two orders on two days in a row have no logarithm either");
+        // As a database looks whose columns were added after its customers were folded.
+        test.db.write_here(|conn| -> Result<(), DbError> {
+            diesel::update(rollups::table).set(rollups::log_gap_sum.eq(0.0)).execute(conn)?;
+            diesel::delete(customer_days::table).execute(conn)?;
+            Ok(())
+        }).unwrap();
+        let told = lines();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told.iter().all(|line| line.starts_with("doubtful")), "{told:?}");
+        assert!(program.run(&["doctor"]).stdout.contains("homing rebuild --store default"));
+        program.must(&["rebuild"]);
+        assert_eq!(lines(), Vec::<String>::new());
+    }
+
     async fn what_is_broken_is_said_with_what_to_do(test: TestDb) {
         let program = Program::on(&test);
         let finished = program.run(&["doctor"]);

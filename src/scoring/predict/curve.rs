@@ -40,7 +40,7 @@ impl Mixture {
             .members
             .iter()
             .filter(|member| member.chance_weight.max(member.count_weight) >= LEAST_WEIGHT);
-        let before = learned.opening.is_some_and(|opening| opening.holds(known));
+        let before = learned.is_before(known);
         let mut members: Vec<(Outlook, f64, f64)> = asked
             .map(|m| (m.params(before).outlook(&history), m.chance_weight, m.count_weight))
             .collect();

@@ -166,6 +166,14 @@ struct Correction {
     overdue: Option<Rates>,
 }
 
+/// A kind of customer that the models cannot tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Course {
+    order_days: u32,
+    before: bool,
+    days: [Day; 3],
+}
+
 /// What is to be expected of one customer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Outlook {
@@ -213,9 +221,23 @@ impl Learned {
         self.curve_by(known, Arc::new(self.mixture(known)))
     }
 
-    /// What the models say of `known`'s days of orders. Whoever has the same ones, on the same day, shares it.
+    /// What the models say of `known`'s days of orders. Whoever has the same [`Course`] shares it.
     pub fn mixture(&self, known: &Known) -> Mixture {
         Mixture::new(self, known)
+    }
+
+    /// All that the models know of a customer. Where a day is a day, it is nothing in which week the first order came.
+    pub fn course(&self, known: &Known) -> Course {
+        let from = if self.clock.is_even() { known.first_day } else { 0 };
+        Course {
+            order_days: known.order_days,
+            before: self.is_before(known),
+            days: [known.first_day, known.last_day, known.as_of].map(|day| day - from),
+        }
+    }
+
+    fn is_before(&self, known: &Known) -> bool {
+        self.opening.is_some_and(|opening| opening.holds(known))
     }
 
     /// As [`Learned::curve`], by the mixture of the same days.

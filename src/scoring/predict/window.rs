@@ -1,5 +1,7 @@
 //! When the next order is to be expected: the days by which it has come with 20, 50 and 80 %. Pure.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
@@ -16,28 +18,31 @@ pub struct NextOrder {
 const GRID: [f64; 10] = [3.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0, 1095.0, 3650.0];
 
 pub fn next_order(curve: &Curve<'_>) -> NextOrder {
-    let mut so_far = 0.0_f64;
-    let reached = GRID.map(|days| {
-        so_far = so_far.max(curve.p_order(days));
-        so_far
-    });
-    let by = |share: f64| day_of(&reached, share);
+    let asked: [OnceCell<f64>; GRID.len()] = Default::default();
+    let reached = |at: usize| *asked[at].get_or_init(|| curve.p_order(GRID[at]));
+    let by = |share: f64| day_of(reached, share);
     NextOrder { day20: by(0.2), day50: by(0.5), day80: by(0.8) }
 }
 
-/// The day by which the probability reaches `share`. `reached` holds it at each day of the grid, never falling.
-fn day_of(reached: &[f64; GRID.len()], share: f64) -> Option<f64> {
-    let after = reached.partition_point(|p| *p < share);
-    if after == GRID.len() {
+/// The day by which the probability reaches `share`. `reached` tells it at each day of the grid; it is asked at as few as
+/// will do, the last one first: of most customers that is all there is to ask.
+fn day_of(reached: impl Fn(usize) -> f64, share: f64) -> Option<f64> {
+    let mut after = GRID.len() - 1;
+    if reached(after) < share {
         return None;
+    }
+    let mut below = 0;
+    while below < after {
+        let middle = (below + after) / 2;
+        if reached(middle) < share { below = middle + 1 } else { after = middle }
     }
     // ln(−ln(1 − P)) is close to a straight line in ln(days) for every model here.
     let bend = |p: f64| (-(-p.clamp(1e-12, 1.0 - 1e-12)).ln_1p()).ln();
     if after == 0 {
-        let whole = bend(reached[0]);
+        let whole = bend(reached(0));
         return Some((bend(share) - whole).exp().min(1.0) * GRID[0]);
     }
-    let (low, high) = (bend(reached[after - 1]), bend(reached[after]));
+    let (low, high) = (bend(reached(after - 1)), bend(reached(after)));
     let part = if high > low { (bend(share) - low) / (high - low) } else { 1.0 };
     let (from, to) = (GRID[after - 1].ln(), GRID[after].ln());
     Some((from + part.clamp(0.0, 1.0) * (to - from)).exp())
@@ -72,10 +77,10 @@ mod tests {
         let reached = GRID.map(|days| 1.0 - (-rate * days).exp());
         for share in [0.005, 0.2, 0.5, 0.8] {
             let exact = -(1.0_f64 - share).ln() / rate;
-            let day = day_of(&reached, share).unwrap();
+            let day = day_of(|at| reached[at], share).unwrap();
             assert!((day / exact - 1.0).abs() < 1e-9, "{share}: {day} for {exact}");
         }
-        assert_eq!(day_of(&GRID.map(|_| 0.4), 0.5), None);
+        assert_eq!(day_of(|_| 0.4, 0.5), None);
     }
 
     #[test]
