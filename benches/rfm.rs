@@ -49,7 +49,8 @@ struct Orders {
 fn orders(customers: u64, orders: u64) -> Orders {
     let mut state = 7_u64;
     let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let row = |_| {
