@@ -490,6 +490,10 @@ on_both_backends! {
         assert_eq!(history["items"][0]["changes"], serde_json::json!([{ "name": "priority", "from": "50", "to": "70" }]));
         assert_eq!((&history["items"][1]["version"], &history["items"][1]["changes"]), (&1.into(), &serde_json::json!([])));
         assert_eq!(api.get("/api/v1/rules/none/versions", &reader).await.status, 404);
+        let moved = api.ask("POST", "/api/v1/rules/tea-lovers/move", &key, None).await;
+        assert_eq!((moved.status.as_u16(), moved.json), (200, serde_json::json!({ "moved": 0, "ended": 0 })));
+        assert_eq!(api.ask("POST", "/api/v1/rules/none/move", &key, None).await.status, 404);
+        assert_eq!(api.ask("POST", "/api/v1/rules/tea-lovers/move", &reader, None).await.status, 403);
 
         let mut wrong = rule;
         wrong["audience"] = serde_json::json!({ "did": "purchased" });

@@ -54,6 +54,7 @@ const RESOURCES: &[Route] = &[
         at.get(rules::show).put(rules::put).delete(rules::retire)
     }),
     ("/rules/{key}/backtest", "POST", |at| at.post(backtest::run)),
+    ("/rules/{key}/move", "POST", |at| at.post(rules::move_on)),
     ("/rules/{key}/versions", GET, |at| at.get(rules::versions)),
     ("/messages", GET, |at| at.get(messages::list)),
     ("/messages/{id}", GET, |at| at.get(messages::show)),

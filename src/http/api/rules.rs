@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{self, Data, Json, Path};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,8 +10,10 @@ use super::page::{Page, shown};
 use super::templates::Names;
 use super::{App, Problem, read};
 use crate::backtest::case::with_words;
-use crate::db::Conn;
+use crate::db::{Conn, DbError};
 use crate::http::auth::ApiKey;
+use crate::ledger::Instants;
+use crate::planner::moves::{self, Moved};
 use crate::primitives::{StoreId, Timestamp, Zone};
 use crate::rules::{
     self, Pause, Rule, RuleStatus, ShopDocument, StoredRule, TriggerKind, ValueChange,
@@ -141,6 +143,29 @@ pub async fn retire(
         })
         .await?;
     retired.map(Json).ok_or_else(|| {
+        Problem::unknown("/problems/unknown-rule", format!("there is no rule `{asked}`"))
+    })
+}
+
+/// Moves everybody who is in an older version of the rule to the one in force.
+pub async fn move_on(
+    key: ApiKey,
+    app: Data<App>,
+    path: Path<String>,
+) -> Result<Json<Moved>, Problem> {
+    let (name, store, at) = (path.into_inner(), key.store, Instants::at(app.clock.now()));
+    let asked = shown(&name);
+    let (db, secret) = (app.db.clone(), app.secret.clone());
+    let work = web::block(move || -> Result<Option<Moved>, DbError> {
+        let found = db.read_here(|conn| -> Result<_, DbError> {
+            let rule = rules::store::find_by_key(conn, store, &name)?;
+            Ok((stores::store::find(conn, store)?, rule.map(|rule| rule.id)))
+        })?;
+        let (store, Some(rule)) = found else { return Ok(None) };
+        moves::move_all(&db, &store, &secret, rule, at).map(Some)
+    });
+    let moved = work.await.map_err(|error| Problem::internal(&error))??;
+    moved.map(Json).ok_or_else(|| {
         Problem::unknown("/problems/unknown-rule", format!("there is no rule `{asked}`"))
     })
 }
