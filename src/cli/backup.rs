@@ -44,13 +44,17 @@ pub fn run(args: &BackupArgs, config: &Config) -> Result<(), CliError> {
     let size = std::fs::metadata(&args.file).map(|meta| meta.len()).unwrap_or_default();
     println!("{}: {} facts, {size} bytes, checked whole", args.file.display(), made.facts);
     let secret = database.with_extension("secret");
-    if config.secret.is_none() && secret.exists() {
+    if config.secret.is_some() {
+        eprintln!(
+            "HOMING_SECRET comes from your settings: keep it with the backup, or links in mails already sent stop working."
+        );
+    } else if secret.exists() {
         let beside = args.file.with_extension("secret");
         copy_private(&secret, &beside)?;
         println!("{}: the secret that its links and sessions are signed with", beside.display());
     } else {
         eprintln!(
-            "HOMING_SECRET comes from your settings: keep it with the backup, or links in mails already sent stop working."
+            "There is no secret yet: the first start makes it, and nothing is signed before."
         );
     }
     Ok(())
