@@ -544,6 +544,38 @@ mod tests {
     }
 
     #[test]
+    fn every_trigger_has_its_moment_in_words_in_both_languages() {
+        let after = Delay::hours(4);
+        let at_risk =
+            |p_alive_below, value_above| TriggerKind::AtRisk { p_alive_below, value_above };
+        let kinds = [
+            TriggerKind::VisitedWithoutBuying { after, min_visits: 1, min_product_views: 0 },
+            TriggerKind::CartAbandoned { after },
+            TriggerKind::CheckoutAbandoned { after: Delay::ZERO },
+            TriggerKind::FirstOrder { after },
+            TriggerKind::Order { after },
+            TriggerKind::RepurchaseDue { after: None },
+            TriggerKind::RepurchaseDue { after: Some(after) },
+            TriggerKind::WinBack { after, until: None },
+            TriggerKind::SegmentEntered { segment: "champions".into(), after },
+            at_risk(None, None),
+            at_risk(Some(0.4), None),
+            at_risk(Some(0.45), Some(500.0)),
+            TriggerKind::Date { field: "birthday".into(), offset: "-3d".parse().unwrap() },
+            TriggerKind::Date { field: "first_order".into(), offset: DayOffset::default() },
+            TriggerKind::Schedule { cron: "0 10 * * MON".parse().unwrap() },
+            TriggerKind::Schedule { cron: "*/7 3-5 1,9 * *".parse().unwrap() },
+        ];
+        for lang in Lang::ALL {
+            let format = format(lang, "CNY");
+            for kind in &kinds {
+                let said = moment(&format, kind);
+                assert!(!said.is_empty() && !said.contains('{'), "{lang:?} {kind:?}: {said}");
+            }
+        }
+    }
+
+    #[test]
     fn why_now_says_rhythm_and_silence_and_invents_no_chance() {
         let en = format(Lang::En, "CNY");
         let text = silence(&en, 61.4, 7, Some(23.0), None).0;

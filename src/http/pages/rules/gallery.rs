@@ -66,7 +66,7 @@ fn card(format: &Format, ready: &Ready, due: Option<i64>, known: &[String]) -> C
         name: advice.name.to_owned(),
         when: advice.when.to_owned(),
         care: advice.care.to_owned(),
-        sentence: words::rule_sentence(format, &ready.rule),
+        sentence: unlinked(words::rule_sentence(format, &ready.rule)),
         due: due.map_or(String::new(), |n| {
             let key = format.words.plural("gallery.due", n);
             format.text(&key, &[("n", &format.capped(n, CAP))])
@@ -74,6 +74,18 @@ fn card(format: &Format, ready: &Ready, due: Option<i64>, known: &[String]) -> C
         text: ready.text(is_chinese(format)),
         href: if known.contains(key) { format!("/rules/{key}") } else { String::new() },
     }
+}
+
+/// On its own page the parts of a sentence lead to where they stand; here they lead nowhere.
+fn unlinked(sentence: Html) -> Html {
+    let mut parts = sentence.0.split("<a href=\"#");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, rest) = part.split_once('>').unwrap_or(("", part));
+        text.push_str("<b>");
+        text.push_str(&rest.replacen("</a>", "</b>", 1));
+    }
+    Html(text)
 }
 
 fn is_chinese(format: &Format) -> bool {

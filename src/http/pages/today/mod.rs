@@ -302,7 +302,11 @@ fn at_risk_lines(desk: &Desk, newly: Option<i64>, view: View) -> Vec<Line> {
     if let Some(newly) = newly {
         lines.push(Line {
             text: format.text("today.newly_at_risk", &[("n", &view.lately().to_string())]),
-            href: String::new(),
+            // The movements have periods of their own.
+            href: format!(
+                "/movements?days={}",
+                if view.lately() == 30 { 28 } else { view.lately() }
+            ),
             value: format.capped(newly, CAP),
         });
     }

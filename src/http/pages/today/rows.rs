@@ -147,7 +147,7 @@ pub async fn page(
         head: format.text(&format!("rows.{what}"), &[]),
         sub: format.text(
             "rows.span",
-            &[("from", &format.exact(span.from)), ("until", &format.exact(span.until))],
+            &[("from", &format.when(span.from)), ("until", &format.when(span.until))],
         ),
         note: format.text(&format!("rows.{what}_are"), &[]),
         tabs: WHAT
