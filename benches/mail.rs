@@ -3,15 +3,16 @@
 //! `cargo bench --bench mail`. Beside the second figure stands what smtp-source, written in C and sending one ready
 //! text, reaches on the same machine: `smtp-source -s 8 -m 20000 -l 24000 127.0.0.1:PORT`.
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod support;
+
+use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::{StreamExt, stream};
 use homing::config::SmtpUrl;
 use homing::mail::{Composer, Delivery, Headers, MailContext, ReadyMail, Transport};
 use homing::rules::Class;
+use support::Sink;
 
 fn headers() -> Headers {
     Headers {
@@ -53,40 +54,13 @@ fn compose(criterion: &mut Criterion) {
     }
 }
 
-struct Sink(Child, u16);
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn sink() -> Option<Sink> {
-    let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-    let place = format!("127.0.0.1:{port}");
-    let as_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-    let mut command = Command::new("/usr/sbin/smtp-sink");
-    if as_root {
-        command.args(["-u", "nobody"]);
-    }
-    let sink = Sink(command.args([&place, "1000"]).stderr(Stdio::null()).spawn().ok()?, port);
-    for _ in 0..100 {
-        if TcpStream::connect(&place).is_ok() {
-            return Some(sink);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    None
-}
-
 fn hand_over(criterion: &mut Criterion) {
     const MESSAGES: usize = 2_000;
-    let Some(sink) = sink() else {
+    let Some(sink) = Sink::start() else {
         eprintln!("SKIPPED: smtp-sink is not installed (Debian: apt-get install postfix)");
         return;
     };
-    let url = SmtpUrl(format!("smtp://127.0.0.1:{}", sink.1));
+    let url = SmtpUrl(sink.url());
     let transport = Transport::from_url(&url).expect("a transport");
     let composer = Composer::load(None).expect("the built-in templates");
     let context = MailContext::samples("en").remove(0);

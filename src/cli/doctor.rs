@@ -2,7 +2,7 @@
 
 use diesel::sql_types::BigInt;
 
-use super::{CliError, watchman};
+use super::{CliError, dns, watchman};
 use crate::config::Config;
 use crate::customers::store::{self as customers, Lacking};
 use crate::db::copy::{self, Look};
@@ -274,12 +274,36 @@ fn signature(store: &Store, dkim: &Dkim) -> Finding {
             mend: format!("chmod 600 {key_file}"),
         };
     }
-    Well(format!(
-        "{} by {domain}; this must stand in its DNS:\n{:20}{}",
-        signer.algorithm(),
-        "",
-        signer.record().zone_line()
-    ))
+    let (record, algorithm) = (signer.record(), signer.algorithm());
+    let publish = format!("publish this record:\n{:20}{}", "", record.zone_line());
+    match dns::look_up(&record.name) {
+        Ok(texts) if texts.iter().any(|text| public_key(text) == public_key(&record.text)) => {
+            Well(format!("{algorithm} by {domain}; {} has its public key", record.name))
+        }
+        Ok(texts) if texts.iter().any(|text| public_key(text).is_some()) => Broken {
+            what: format!("{} has another key than {key_file}: signatures fail", record.name),
+            mend: publish,
+        },
+        Ok(_) => Doubtful {
+            what: format!(
+                "{algorithm} by {domain}, but nobody can check it: {} has no key",
+                record.name
+            ),
+            mend: publish,
+        },
+        Err(error) => Well(format!(
+            "{algorithm} by {domain}; the DNS could not be asked ({error}), where this must stand:\n{:20}{}",
+            "",
+            record.zone_line()
+        )),
+    }
+}
+
+/// `p=` of a DKIM record (RFC 6376 §3.6.1), without the blanks that may stand in it.
+fn public_key(text: &str) -> Option<String> {
+    let tags = text.split(';').filter_map(|tag| tag.split_once('='));
+    let (_, key) = tags.into_iter().find(|(name, _)| name.trim() == "p")?;
+    Some(key.split_whitespace().collect())
 }
 
 fn store_settings(store: &Store) -> Vec<Finding> {

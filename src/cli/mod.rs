@@ -6,6 +6,7 @@ mod backup;
 mod canary;
 mod customer;
 mod demo;
+mod dns;
 mod doctor;
 mod error;
 mod evaluate;

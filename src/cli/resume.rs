@@ -1,7 +1,5 @@
 //! `homing resume`: lifts the pause of a database that was put back from a backup.
 
-use std::collections::HashMap;
-
 use clap::Args;
 
 use super::CliError;
@@ -61,8 +59,8 @@ pub fn run(args: &ResumeArgs, db: &Db, clock: Clock) -> Result<(), CliError> {
 
 /// In pieces, while the pause still holds: a run that is broken off is taken up again.
 fn doubt(db: &Db, store: &Store, at: Instants) -> Result<usize, CliError> {
-    let (rules, mut doubted) = (HashMap::new(), 0);
-    let desk = Desk { store, rules: &rules, at };
+    let mut doubted = 0;
+    let desk = Desk { store, at };
     let held = db.read_here(|conn| held_by_events(conn, store).map_err(DbError::from))?;
     loop {
         let now = db

@@ -143,6 +143,23 @@ pub fn end(
     Ok(ended.execute(conn)? > 0)
 }
 
+/// As [`end`], of many that end alike.
+pub fn end_all(
+    conn: &mut Conn,
+    ended: &[(CustomerId, EnrolmentId)],
+    status: EnrolmentStatus,
+    reason: Option<Reason>,
+) -> QueryResult<usize> {
+    let (customers, ids): (Vec<CustomerId>, Vec<EnrolmentId>) = ended.iter().copied().unzip();
+    let rows = enrolments::table
+        .filter(enrolments::customer_id.eq_any(customers))
+        .filter(enrolments::id.eq_any(ids))
+        .filter(enrolments::status.eq(EnrolmentStatus::Active));
+    diesel::update(rows)
+        .set((enrolments::status.eq(status), enrolments::reason.eq(reason)))
+        .execute(conn)
+}
+
 /// Opens an ended enrolment again, since one of its messages is to go out after all.
 pub fn reopen(conn: &mut Conn, customer: CustomerId, id: EnrolmentId) -> QueryResult<()> {
     let row = enrolments::table

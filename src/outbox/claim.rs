@@ -1,11 +1,13 @@
 //! Claiming: takes due messages, judges each at the door, and leases those that may leave. One transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::door::{self, House, Knock, Verdict};
+use super::lease::{self, Leases};
 use super::{Message, MessageStatus, Tally, settle};
 use crate::db::Conn;
 use crate::db::schema::{messages, orders};
@@ -17,15 +19,10 @@ use crate::rules::{self, Class, StoredRule};
 use crate::situation::{self, Situation};
 use crate::stores::Store;
 
-/// Dead without a word for so long, by the machine's clock.
-pub const LEASE: Delay = Delay::seconds(15);
-
-/// What the door needs to know beside the messages.
+/// For whom, and when, messages are judged and settled.
 #[derive(Clone, Copy)]
 pub struct Desk<'d> {
     pub store: &'d Store,
-    /// All rules of the store that ever were live, as they stand now.
-    pub rules: &'d HashMap<RuleId, StoredRule>,
     pub at: Instants,
 }
 
@@ -36,6 +33,11 @@ pub struct Claim {
     pub address: EmailAddress,
     /// When it was leased, by the machine's clock.
     pub claimed: Timestamp,
+    /// As its customer entered it.
+    pub rule: Arc<StoredRule>,
+    /// Which of the step's wordings it has: the variant that was drawn, and whether its question led to the other exit.
+    pub variant: Option<String>,
+    pub by_other_exit: bool,
 }
 
 /// What one call made of the messages that were due.
@@ -55,37 +57,59 @@ struct Key {
     id: MessageId,
 }
 
-/// Judges the oldest due messages, at most `limit`, and leases those that may leave to `owner`.
+/// Some of the due messages, by an index that has the oldest of them first, however many are due.
+struct Lane {
+    /// SQLite would take another of its indexes, and read all that is due; PostgreSQL knows its rows.
+    index: &'static str,
+    condition: &'static str,
+}
+
+/// What must not wait behind a backlog: mail that is owed, and mail that is of use for a day or less. In the words of
+/// its index.
+const URGENT: Lane = Lane {
+    index: "messages_due_urgent",
+    condition: "(m.class = 'service' OR m.useful_until - m.planned_for <= 86400000000)",
+};
+
+const ALL: Lane = Lane { index: "messages_by_status", condition: "TRUE" };
+
+/// What rules in shadow planned.
+const IN_SHADOW: Lane = Lane { index: "messages_in_shadow", condition: "m.shadow" };
+
+/// Judges due messages, at most `limit`, and leases those that may leave to `owner`: the oldest, and before them what
+/// must not wait.
 ///
 /// Needs a write transaction. Two workers never receive the same message. `limit` is at most one second of the
 /// sending rate: what the door said must not grow old.
 pub fn claim_due(conn: &mut Conn, desk: &Desk, limit: i64, owner: &str) -> QueryResult<Claimed> {
-    judge_due(conn, desk, limit, owner, "")
+    // Three places of four are for what must not wait behind a backlog, the others for who waits longest: neither
+    // starves the other.
+    judge_due(conn, desk, owner, &[(URGENT, limit - limit / 4), (ALL, limit)])
 }
 
 /// Judges the oldest due messages of rules in shadow alone: they need no way out. As [`claim_due`] otherwise.
 pub fn judge_shadows(conn: &mut Conn, desk: &Desk, limit: i64) -> QueryResult<Claimed> {
-    judge_due(conn, desk, limit, "", " AND m.shadow")
+    judge_due(conn, desk, "", &[(IN_SHADOW, limit)])
 }
 
+/// From each lane as many as bring the whole to its number.
 fn judge_due(
     conn: &mut Conn,
     desk: &Desk,
-    limit: i64,
     owner: &str,
-    which: &str,
+    lanes: &[(Lane, i64)],
 ) -> QueryResult<Claimed> {
     if restores::pause(conn)?.is_some() {
         return Ok(Claimed::default());
     }
-    // Three places of four are for what must not wait behind a backlog, the others for who waits longest: neither
-    // starves the other.
-    let mut keys = oldest_due(conn, desk, limit - limit / 4, &format!("{which}{URGENT}"))?;
-    if (keys.len() as i64) < limit {
-        let known: HashSet<MessageId> = keys.iter().map(|key| key.id).collect();
-        let oldest = oldest_due(conn, desk, limit, which)?;
-        let more = oldest.into_iter().filter(|key| !known.contains(&key.id));
-        keys.extend(more.take(limit as usize - known.len()));
+    let mut keys: Vec<Key> = Vec::new();
+    for (lane, up_to) in lanes {
+        // A lane may find again what one before it found.
+        for key in knocking(conn, desk, lane, *up_to)? {
+            if (keys.len() as i64) < *up_to && !keys.iter().any(|known| known.id == key.id) {
+                keys.push(key);
+            }
+        }
     }
     if keys.is_empty() {
         return Ok(Claimed::default());
@@ -93,36 +117,31 @@ fn judge_due(
     let customers: Vec<CustomerId> = keys.iter().map(|key| key.customer_id).collect();
     let ids: Vec<MessageId> = keys.iter().map(|key| key.id).collect();
     // Read anew under the lock: another worker may have taken some between the look and the lock.
-    let due: Vec<Message> = Message::query()
+    let mut due: Vec<Message> = Message::query()
         .filter(messages::customer_id.eq_any(&customers))
         .filter(messages::id.eq_any(&ids))
         .filter(messages::status.eq(MessageStatus::Scheduled))
         .filter(messages::scheduled_at.le(desk.at.now))
-        .order((messages::scheduled_at, messages::id))
         .get_results(conn)?;
+    due.sort_by_key(|message| ids.iter().position(|id| *id == message.id));
     judge_all(conn, desk, due, owner).map(|claimed| Claimed { judged: keys.len(), ..claimed })
 }
 
-/// The terms of the index `messages_due_urgent`: mail that is owed, and mail that is of use for a day or less.
-const URGENT: &str = " AND (m.class = 'service' OR m.useful_until - m.planned_for <= 86400000000)";
-
-/// Due messages, the oldest first, whose customers nobody else holds. On PostgreSQL the customers are locked.
-fn oldest_due(conn: &mut Conn, desk: &Desk, limit: i64, which: &str) -> QueryResult<Vec<Key>> {
-    let due = format!(
-        "WHERE m.store_id = $1 AND m.status = 'scheduled' AND m.scheduled_at <= $2{which} \
-         ORDER BY m.scheduled_at, m.id LIMIT $3"
-    );
-    match conn {
+fn knocking(conn: &mut Conn, desk: &Desk, lane: &Lane, limit: i64) -> QueryResult<Vec<Key>> {
+    let Lane { index, condition } = lane;
+    let (from, lock) = match conn {
         // Customers held by another worker, or by the planner, are stepped over, not waited for.
-        Conn::Postgres(_) => diesel::sql_query(format!(
-            "SELECT m.customer_id, m.id FROM messages m JOIN rollups r ON r.customer_id = m.customer_id \
-             {due} FOR UPDATE OF r SKIP LOCKED"
-        )),
+        Conn::Postgres(_) => (
+            "messages m JOIN rollups r ON r.customer_id = m.customer_id".to_owned(),
+            "FOR UPDATE OF r SKIP LOCKED",
+        ),
         // The write transaction already shuts out every other writer.
-        Conn::Sqlite(_) => {
-            diesel::sql_query(format!("SELECT m.customer_id, m.id FROM messages m {due}"))
-        }
-    }
+        Conn::Sqlite(_) => (format!("messages m INDEXED BY {index}"), ""),
+    };
+    diesel::sql_query(format!(
+        "SELECT m.customer_id, m.id FROM {from} WHERE m.store_id = $1 AND m.status = 'scheduled' \
+         AND m.scheduled_at <= $2 AND {condition} ORDER BY m.scheduled_at, m.id LIMIT $3 {lock}"
+    ))
     .bind::<BigInt, _>(desk.store.id)
     .bind::<BigInt, _>(desk.at.now)
     .bind::<BigInt, _>(limit)
@@ -138,22 +157,7 @@ pub fn claim_again(
     owner: &str,
 ) -> QueryResult<Claimed> {
     situation::store::lock(conn, claim.message.customer_id)?;
-    let row = messages::table
-        .filter(messages::customer_id.eq(claim.message.customer_id))
-        .filter(messages::id.eq(claim.message.id))
-        .filter(messages::status.eq(MessageStatus::Sending))
-        .filter(messages::attempts.eq(claim.message.attempts))
-        .filter(messages::lease_owner.eq(owner));
-    // Back among the scheduled ones, it knocks as any other; the attempt did not take place.
-    let taken_back = diesel::update(row)
-        .set((
-            messages::status.eq(MessageStatus::Scheduled),
-            messages::attempts.eq(claim.message.attempts - 1),
-            messages::lease_until.eq(None::<Timestamp>),
-            messages::lease_owner.eq(None::<String>),
-        ))
-        .execute(conn)?;
-    if taken_back == 0 {
+    if lease::take_back(conn, claim, owner)? == 0 {
         return Ok(Claimed::default());
     }
     let again: Vec<Message> = Message::query()
@@ -169,7 +173,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
     let promised = promised(conn, desk, &due)?;
     let of_steps = promised.values().flat_map(|rule| &rule.rule.steps);
     let needs = Needs {
-        clicks_until: door::clicks_until(promised.values(), desk.at.machine),
+        clicks_until: door::clicks_until(promised.values().map(Arc::as_ref), desk.at.machine),
         ..Needs::of(of_steps.filter_map(|step| step.only_if.as_ref()))
     };
     let situations: HashMap<CustomerId, Situation> =
@@ -177,13 +181,17 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             .into_iter()
             .map(|situation| (situation.customer, situation))
             .collect();
-    let enrolments = ledger::store::enrolments_of(conn, &customers)?;
+    // Who is no customer any more has no situation; the enrolments of all others stand in theirs.
+    let gone: Vec<CustomerId> =
+        customers.iter().copied().filter(|id| !situations.contains_key(id)).collect();
+    let of_gone = ledger::store::enrolments_of(conn, &gone)?;
     let mut others = neighbours(conn, desk, &customers, &due)?;
 
     let mut house = house(conn, desk)?;
     let mut claimed = Claimed { judged: due.len(), ..Claimed::default() };
     let mut ledger = Vec::new();
     let mut ended = HashSet::new();
+    let mut leases = Leases::default();
     for message in due {
         if ended.contains(&(message.customer_id, message.enrolment_id)) {
             continue;
@@ -196,14 +204,16 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             .filter(|m| !m.shadow || (message.shadow && m.rule_id == message.rule_id))
             .filter_map(Message::left_at)
             .collect();
-        let enrolment = enrolments
+        let situation = situations.get(&message.customer_id);
+        let enrolment = situation
+            .map_or(of_gone.as_slice(), |situation| &situation.enrolments)
             .iter()
             .find(|e| e.customer_id == message.customer_id && e.id == message.enrolment_id);
-        let situation = situations.get(&message.customer_id);
+        let rule = promised.get(&(message.rule_id, message.rule_version));
         let verdict = door::judge(&Knock {
             message: &message,
             store: desk.store,
-            rule: promised.get(&(message.rule_id, message.rule_version)),
+            rule: rule.map(Arc::as_ref),
             enrolment,
             situation,
             previous: of_customer
@@ -214,6 +224,12 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             now: desk.at.now,
         });
         let own = of_customer.iter_mut().find(|m| m.id == message.id);
+        if !matches!(verdict, Verdict::Send | Verdict::SendOther) || message.shadow {
+            // What else is written of this customer must find what was leased of theirs.
+            if leases.has_any_of(message.customer_id) {
+                claimed.claims.extend(leases.write(conn, desk, owner)?);
+            }
+        }
         match verdict.clone() {
             Verdict::Send | Verdict::SendOther if message.shadow => {
                 let would_send = expire(conn, &message, Reason::Shadow, Some(desk.at.now))?;
@@ -226,16 +242,26 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
                 }
             }
             Verdict::Send | Verdict::SendOther => {
-                let Some(address) = situation.and_then(|s| s.standing.address.clone()) else {
-                    continue;
-                };
-                let exit = (verdict == Verdict::SendOther).then_some("else");
-                let message = lease(conn, desk, &message, &address, owner, exit)?;
+                let address = situation.and_then(|s| s.standing.address.clone());
+                let (Some(address), Some(rule)) = (address, rule) else { continue };
                 house.sent_today += u32::from(message.class == Class::Marketing);
+                let message = Message {
+                    status: MessageStatus::Sending,
+                    attempts: message.attempts + 1,
+                    claimed_at: Some(desk.at.now),
+                    ..message
+                };
                 if let Some(own) = own {
                     own.clone_from(&message);
                 }
-                claimed.claims.push(Claim { message, address, claimed: desk.at.machine });
+                leases.add(Claim {
+                    message,
+                    address,
+                    claimed: desk.at.machine,
+                    rule: rule.clone(),
+                    variant: None,
+                    by_other_exit: verdict == Verdict::SendOther,
+                });
             }
             Verdict::Defer { until, reason, facts } => {
                 hold(conn, &message, until, Some(reason), None)?;
@@ -291,6 +317,7 @@ fn judge_all(conn: &mut Conn, desk: &Desk, due: Vec<Message>, owner: &str) -> Qu
             }
         }
     }
+    claimed.claims.extend(leases.write(conn, desk, owner)?);
     ledger::store::record(conn, &ledger, || desk.at.new_id())?;
     Ok(claimed)
 }
@@ -324,26 +351,24 @@ fn house(conn: &mut Conn, desk: &Desk) -> QueryResult<House> {
 }
 
 /// The rules as their customers entered them: an older version goes on by its own words, while its rule is live.
+/// Without those that were taken out of the settings.
 fn promised(
     conn: &mut Conn,
     desk: &Desk,
     due: &[Message],
-) -> QueryResult<HashMap<(RuleId, i32), StoredRule>> {
+) -> QueryResult<HashMap<(RuleId, i32), Arc<StoredRule>>> {
+    let asked: HashSet<(RuleId, i32)> = due.iter().map(|m| (m.rule_id, m.rule_version)).collect();
+    let ids: Vec<RuleId> = asked.iter().map(|(id, _)| *id).collect();
+    let in_force = rules::store::some(conn, desk.store.id, &ids)?;
     let mut promised = HashMap::new();
-    for message in due {
-        let key = (message.rule_id, message.rule_version);
-        let Some(rule) = desk.rules.get(&message.rule_id) else { continue };
-        if promised.contains_key(&key) {
-            continue;
-        }
-        let mut rule = rule.clone();
-        if rule.version != message.rule_version
-            && let Some(entered) =
-                rules::store::find_version(conn, message.rule_id, message.rule_version)?
+    for (id, version) in asked {
+        let Some(mut rule) = in_force.iter().find(|rule| rule.id == id).cloned() else { continue };
+        if rule.version != version
+            && let Some(entered) = rules::store::find_version(conn, id, version)?
         {
             rule.rule = entered;
         }
-        promised.insert(key, rule);
+        promised.insert((id, version), Arc::new(rule));
     }
     Ok(promised)
 }
@@ -372,38 +397,6 @@ fn neighbours(
         by_customer.entry(message.customer_id).or_default().push(message);
     }
     Ok(by_customer)
-}
-
-fn lease(
-    conn: &mut Conn,
-    desk: &Desk,
-    message: &Message,
-    address: &EmailAddress,
-    owner: &str,
-    exit: Option<&str>,
-) -> QueryResult<Message> {
-    let row = messages::table
-        .filter(messages::customer_id.eq(message.customer_id))
-        .filter(messages::id.eq(message.id));
-    diesel::update(row)
-        .set((
-            messages::status.eq(MessageStatus::Sending),
-            messages::held_for.eq(None::<Reason>),
-            messages::attempts.eq(message.attempts + 1),
-            messages::claimed_at.eq(desk.at.now),
-            messages::lease_until.eq(desk.at.machine.plus(LEASE)),
-            messages::lease_owner.eq(owner),
-            messages::address.eq(address),
-            messages::exit.eq(exit),
-        ))
-        .execute(conn)?;
-    // What held it up stays with the claim: the same reason again is no news.
-    Ok(Message {
-        status: MessageStatus::Sending,
-        attempts: message.attempts + 1,
-        claimed_at: Some(desk.at.now),
-        ..message.clone()
-    })
 }
 
 fn hold(
@@ -490,28 +483,4 @@ fn line(
         facts,
         message: Some(message.id),
     }
-}
-
-/// Takes back what `owner` holds and never began to hand over: the answer to its claim was lost, so that it does not
-/// even know. Nothing of `owner` may be in the air. Returns how many.
-pub fn give_back(conn: &mut Conn, owner: &str) -> QueryResult<usize> {
-    let held = messages::table
-        .filter(messages::lease_owner.eq(owner))
-        .filter(messages::status.eq(MessageStatus::Sending));
-    diesel::update(held)
-        .set((
-            messages::status.eq(MessageStatus::Scheduled),
-            messages::attempts.eq(messages::attempts - 1),
-            messages::lease_until.eq(None::<Timestamp>),
-            messages::lease_owner.eq(None::<String>),
-        ))
-        .execute(conn)
-}
-
-/// Prolongs all leases of `owner`, by the machine's clock.
-pub fn renew(conn: &mut Conn, owner: &str, machine: Timestamp) -> QueryResult<usize> {
-    let held = messages::table
-        .filter(messages::lease_owner.eq(owner))
-        .filter(messages::status.eq(MessageStatus::Sending));
-    diesel::update(held).set(messages::lease_until.eq(machine.plus(LEASE))).execute(conn)
 }

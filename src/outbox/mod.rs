@@ -5,8 +5,11 @@
 pub mod backoff;
 pub mod claim;
 pub mod door;
+pub mod lease;
 mod message;
+mod prepare;
 pub mod quiet;
+mod run;
 pub mod settle;
 pub mod store;
 #[cfg(test)]

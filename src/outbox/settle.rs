@@ -1,8 +1,12 @@
 //! Settling: writes down what became of a hand-over, also where nobody knows.
 
+use std::collections::{HashMap, HashSet};
+
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 
 use super::claim::Desk;
+use super::lease::values;
 use super::{Message, MessageStatus, Tally, backoff};
 use crate::db::Conn;
 use crate::db::schema::{messages, suppressions};
@@ -47,14 +51,22 @@ struct Settled {
     words: String,
 }
 
-/// Writes down reports. A late one still counts, until the message is tried again.
+/// Writes down reports, all of them by a few statements. A late one still counts, until the message is tried again.
 pub fn settle(conn: &mut Conn, desk: &Desk, reports: &[Report]) -> QueryResult<Tally> {
     let mut tally = Tally::default();
     let mut ledger = Vec::new();
-    for report in reports {
-        let settled = judge(desk, report);
-        let written = write(conn, &report.message, &settled, report.subject.as_deref())?;
-        let Some((customer, variant, exit)) = written else { continue };
+    let mut over = Vec::new();
+    let settled: Vec<Settled> = reports.iter().map(|report| judge(desk, report)).collect();
+    let mut written = write_all(conn, reports, &settled)?;
+    for (report, settled) in reports.iter().zip(settled) {
+        let subject = report.subject.as_deref();
+        let Some((customer, variant, exit)) = (match written.remove(&report.message.id) {
+            // The first word counts, where two are told of one message at once.
+            Some(row) => Some(row),
+            None => write(conn, &report.message, &settled, subject)?,
+        }) else {
+            continue;
+        };
         let facts = settled.facts.with_known("variant", variant).with_known("exit", exit);
         let settled = Settled { facts, ..settled };
         if let Ending::Handed(Delivery::Permanent { hard: true, .. }) = &report.ending {
@@ -72,9 +84,10 @@ pub fn settle(conn: &mut Conn, desk: &Desk, reports: &[Report]) -> QueryResult<T
             // The doubt may have closed it.
             ledger::store::reopen(conn, customer, enrolment)?;
         } else {
-            close_if_done(conn, customer, enrolment, reason.unwrap_or(Reason::GaveUp))?;
+            over.push((customer, enrolment, reason.unwrap_or(Reason::GaveUp)));
         }
     }
+    close_those_done(conn, &over)?;
     ledger::store::record(conn, &ledger, || desk.at.new_id())?;
     Ok(tally)
 }
@@ -145,6 +158,60 @@ fn is_sent_again(desk: &Desk, message: &Message) -> bool {
 /// Whose message it is, and which wording it has: the variant, and the exit of its question.
 type Written = (CustomerId, Option<String>, Option<String>);
 
+#[derive(QueryableByName)]
+struct WrittenRow {
+    #[diesel(sql_type = BigInt)]
+    id: MessageId,
+    #[diesel(sql_type = BigInt)]
+    customer_id: CustomerId,
+    #[diesel(sql_type = Nullable<Text>)]
+    variant: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    exit: Option<String>,
+}
+
+/// Writes what is still its customer's and open to the word; [`write`] is for the others, and says the same of one.
+fn write_all(
+    conn: &mut Conn,
+    reports: &[Report],
+    settled: &[Settled],
+) -> QueryResult<HashMap<MessageId, Written>> {
+    let mut told = HashSet::new();
+    let firsts: Vec<(&Report, &Settled)> =
+        reports.iter().zip(settled).filter(|(report, _)| told.insert(report.message.id)).collect();
+    if firsts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "UPDATE messages SET status = v.column4, scheduled_at = v.column5, held_for = v.column6, sent_at = v.column7, \
+         last_reply = v.column8, subject = v.column9, lease_until = NULL, lease_owner = NULL FROM ({}) AS v \
+         WHERE messages.customer_id = v.column1 AND messages.id = v.column2 AND messages.attempts = v.column3 \
+         AND (messages.status = 'sending' OR (messages.status = 'in_doubt' AND v.column10 <> 'in_doubt') \
+         OR (messages.status = 'scheduled' AND v.column4 = 'sent')) \
+         RETURNING id, customer_id, variant, exit",
+        values(firsts.len(), 10, 0)
+    );
+    let rows: Vec<WrittenRow> = each_backend!(conn, c => {
+        let mut query = diesel::sql_query(sql).into_boxed();
+        for (Report { message, subject, .. }, settled) in &firsts {
+            query = query
+                .bind::<BigInt, _>(message.customer_id)
+                .bind::<BigInt, _>(message.id)
+                .bind::<Integer, _>(message.attempts)
+                .bind::<Text, _>(settled.status)
+                .bind::<BigInt, _>(settled.scheduled_at)
+                .bind::<Nullable<Text>, _>(settled.held_for)
+                .bind::<Nullable<BigInt>, _>(settled.sent_at)
+                .bind::<Text, _>(&settled.words)
+                .bind::<Nullable<Text>, _>(subject.as_deref())
+                .bind::<Text, _>(settled.outcome);
+        }
+        query.load(c)
+    })?;
+    let rows = rows.into_iter().map(|row| (row.id, (row.customer_id, row.variant, row.exit)));
+    Ok(rows.collect())
+}
+
 /// Whose message it is now, which a merge may have changed; `None` when it is settled already, or was claimed anew.
 fn write(
     conn: &mut Conn,
@@ -206,16 +273,40 @@ pub fn close_if_done(
     enrolment: EnrolmentId,
     reason: Reason,
 ) -> QueryResult<()> {
-    let steps = super::store::of_enrolment(conn, customer, enrolment)?;
-    let is_open =
-        |m: &Message| matches!(m.status, MessageStatus::Scheduled | MessageStatus::Sending);
-    if steps.iter().any(is_open) {
+    close_those_done(conn, &[(customer, enrolment, reason)])
+}
+
+/// As [`close_if_done`], of many: a query for all, and a statement for each way to end.
+fn close_those_done(
+    conn: &mut Conn,
+    over: &[(CustomerId, EnrolmentId, Reason)],
+) -> QueryResult<()> {
+    if over.is_empty() {
         return Ok(());
     }
-    if steps.iter().any(|message| message.left_at().is_some()) {
-        ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Completed, None)?;
-    } else {
-        ledger::store::end(conn, customer, enrolment, EnrolmentStatus::Expired, Some(reason))?;
+    let (customers, enrolments): (Vec<CustomerId>, Vec<EnrolmentId>) =
+        over.iter().map(|(customer, enrolment, _)| (*customer, *enrolment)).unzip();
+    let mut steps: HashMap<EnrolmentId, Vec<Message>> = HashMap::new();
+    for message in super::store::of_many_enrolments(conn, &customers, &enrolments)? {
+        steps.entry(message.enrolment_id).or_default().push(message);
+    }
+    let mut ends: HashMap<(EnrolmentStatus, Option<Reason>), Vec<(CustomerId, EnrolmentId)>> =
+        HashMap::new();
+    for (customer, enrolment, reason) in over {
+        let steps = steps.get(enrolment).map_or(&[][..], Vec::as_slice);
+        let is_open =
+            |m: &Message| matches!(m.status, MessageStatus::Scheduled | MessageStatus::Sending);
+        if steps.iter().any(is_open) {
+            continue;
+        }
+        let end = match steps.iter().any(|message| message.left_at().is_some()) {
+            true => (EnrolmentStatus::Completed, None),
+            false => (EnrolmentStatus::Expired, Some(*reason)),
+        };
+        ends.entry(end).or_default().push((*customer, *enrolment));
+    }
+    for ((status, reason), enrolments) in ends {
+        ledger::store::end_all(conn, &enrolments, status, reason)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! SQL of the messages: planning, and what the console asks. Claiming and settling have files of their own.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use super::{Message, MessageStatus, NewMessage};
 use crate::db::Conn;
@@ -108,6 +108,19 @@ pub fn of_enrolment(
         .filter(messages::customer_id.eq(customer))
         .filter(messages::enrolment_id.eq(enrolment))
         .order(messages::step)
+        .get_results(conn)
+}
+
+/// All messages of many enrolments, each of one of these customers.
+pub fn of_many_enrolments(
+    conn: &mut Conn,
+    customers: &[CustomerId],
+    enrolments: &[EnrolmentId],
+) -> QueryResult<Vec<Message>> {
+    Message::query()
+        .filter(messages::customer_id.eq_any(customers))
+        .filter(messages::enrolment_id.eq_any(enrolments))
+        .order((messages::enrolment_id, messages::step))
         .get_results(conn)
 }
 
@@ -281,7 +294,8 @@ pub fn has_due(conn: &mut Conn, store: StoreId, now: Timestamp, shadow: bool) ->
         .limit(1)
         .into_boxed();
     if shadow {
-        due = due.filter(messages::shadow.eq(true));
+        // In these words, so that the index of them is found.
+        due = due.filter(diesel::dsl::sql::<Bool>("status = 'scheduled' AND shadow"));
     }
     Ok(due.first::<MessageId>(conn).optional()?.is_some())
 }

@@ -1,20 +1,19 @@
 //! What a message is about: gathers the words and products that its template speaks of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use diesel::prelude::*;
 
-use super::Message;
 use super::claim::Claim;
 use crate::customers::{Basket, State};
 use crate::db::Conn;
-use crate::db::schema::{customers, enrolments, messages, order_lines, orders, rollups};
+use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
 use crate::links::UnsubscribeToken;
 use crate::mail::message_id_for;
 use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, StoreWords};
-use crate::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
+use crate::primitives::{Currency, CustomerId, Delay, EnrolmentId, Money, StoreId, Timestamp};
 use crate::products::{self, Product, ProductRef};
-use crate::rules::{self, Rule, TriggerKind};
+use crate::rules::TriggerKind;
 use crate::scoring::rhythm;
 use crate::secret::Secret;
 use crate::stores::{Sender, Store};
@@ -44,42 +43,66 @@ pub enum WordingError {
     NoStep(i32),
     #[error("the customer is gone")]
     NoCustomer,
-    #[error(transparent)]
-    Query(#[from] diesel::result::Error),
 }
 
-/// Reads it all now, so that the mail speaks of the basket as it is, not as it was when it was planned.
+/// What mails are made with, beside what is stored.
+#[derive(Clone, Copy)]
+pub struct Desk<'d> {
+    pub store: &'d Store,
+    pub secret: &'d Secret,
+    pub public_url: &'d str,
+    pub now: Timestamp,
+}
+
+/// What is known of the claims' customers: a query for all of them, not for each.
+struct Known {
+    /// Name and locale.
+    people: HashMap<CustomerId, (Option<String>, Option<String>)>,
+    states: HashMap<CustomerId, State>,
+    episodes: HashMap<EnrolmentId, (Timestamp, Timestamp, Option<String>)>,
+    running_out: HashMap<CustomerId, Vec<rhythm::store::Expected>>,
+}
+
+/// Reads it all now, so that the mail speaks of the basket as it is, not as it was when it was planned. In the order
+/// of `claims`.
 pub fn gather(
     conn: &mut Conn,
-    store: &Store,
+    desk: &Desk,
+    claims: &[Claim],
+) -> QueryResult<Vec<Result<Wording, WordingError>>> {
+    let from = desk.store.mail_from.as_deref().and_then(|raw| raw.parse::<Sender>().ok());
+    let Some(from) = from else {
+        return Ok(claims.iter().map(|_| Err(WordingError::NoSender)).collect());
+    };
+    let known = known(conn, claims)?;
+    let mut about = Vec::with_capacity(claims.len());
+    for claim in claims {
+        about.push(self::about(conn, &known, claim, desk.now)?);
+    }
+    let ids: BTreeSet<&String> =
+        about.iter().flatten().map(|p| &p.id).filter(|id| !id.is_empty()).collect();
+    let ids: Vec<String> = ids.into_iter().cloned().collect();
+    let catalogue = find_products(conn, desk.store.id, &ids)?;
+    let words = claims.iter().zip(about).map(|(claim, about)| {
+        let person = known.people.get(&claim.message.customer_id).cloned();
+        let person = person.ok_or(WordingError::NoCustomer)?;
+        put_into_words(desk, &from, claim, person, describe(&catalogue, &about))
+    });
+    Ok(words.collect())
+}
+
+fn put_into_words(
+    desk: &Desk,
+    from: &Sender,
     claim: &Claim,
-    secret: &Secret,
-    public_url: &str,
-    now: Timestamp,
+    (name, locale): (Option<String>, Option<String>),
+    products: Vec<ProductWords>,
 ) -> Result<Wording, WordingError> {
-    let message = &claim.message;
-    let from = store.mail_from.as_deref().and_then(|raw| raw.parse::<Sender>().ok());
-    let from = from.ok_or(WordingError::NoSender)?;
-    let rule = rules::store::find_version(conn, message.rule_id, message.rule_version)?;
-    let rule = rule.ok_or(WordingError::NoStep(message.step))?;
+    let Desk { store, secret, public_url, now } = *desk;
+    let (message, rule) = (&claim.message, &claim.rule.rule);
     let step =
         rule.steps.get(message.step as usize - 1).ok_or(WordingError::NoStep(message.step))?;
-    let says: (Option<String>, Option<String>) = messages::table
-        .filter(messages::customer_id.eq(message.customer_id))
-        .filter(messages::id.eq(message.id))
-        .select((messages::variant, messages::exit))
-        .get_result(conn)
-        .optional()?
-        .unwrap_or_default();
-    let wording = step.wording(says.0.as_deref(), says.1.as_deref() == Some("else"));
-    let (name, locale): (Option<String>, Option<String>) = customers::table
-        .filter(customers::id.eq(message.customer_id))
-        .select((customers::name, customers::locale))
-        .get_result(conn)
-        .optional()?
-        .ok_or(WordingError::NoCustomer)?;
-    let about = about(conn, &rule, message, now)?;
-    let products = describe(conn, store, &about)?;
+    let wording = step.wording(claim.variant.as_deref(), claim.by_other_exit);
     let token =
         UnsubscribeToken { store: store.id, customer: message.customer_id, message: message.id };
     let unsubscribe_url = token.url(public_url, secret);
@@ -100,7 +123,7 @@ pub fn gather(
     let headers = Headers {
         message_id: message_id_for(secret, store.id, message.id, from.address()),
         reply_to: store.reply_to.as_deref().and_then(|raw| raw.parse().ok()),
-        from,
+        from: from.clone(),
         to: claim.address.clone(),
         to_name: name,
         now,
@@ -112,39 +135,76 @@ pub fn gather(
     Ok(Wording { template: wording.template, locales, context, headers })
 }
 
+fn known(conn: &mut Conn, claims: &[Claim]) -> QueryResult<Known> {
+    let ids: Vec<CustomerId> = claims.iter().map(|claim| claim.message.customer_id).collect();
+    let enrolled: Vec<EnrolmentId> =
+        claims.iter().map(|claim| claim.message.enrolment_id).collect();
+    let people: Vec<(CustomerId, Option<String>, Option<String>)> = customers::table
+        .filter(customers::id.eq_any(&ids))
+        .select((customers::id, customers::name, customers::locale))
+        .load(conn)?;
+    let states: Vec<(CustomerId, String)> = rollups::table
+        .filter(rollups::customer_id.eq_any(&ids))
+        .select((rollups::customer_id, rollups::state))
+        .load(conn)?;
+    let episodes: Vec<(EnrolmentId, Timestamp, Timestamp, Option<String>)> = enrolments::table
+        .filter(enrolments::customer_id.eq_any(&ids))
+        .filter(enrolments::id.eq_any(&enrolled))
+        .select((
+            enrolments::id,
+            enrolments::episode,
+            enrolments::episode_until,
+            enrolments::order_id,
+        ))
+        .load(conn)?;
+    let by_rhythm: Vec<CustomerId> = claims
+        .iter()
+        .filter(|claim| {
+            matches!(claim.rule.rule.trigger.kind, TriggerKind::RepurchaseDue { after: None })
+        })
+        .map(|claim| claim.message.customer_id)
+        .collect();
+    let mut running_out: HashMap<CustomerId, Vec<rhythm::store::Expected>> = HashMap::new();
+    for product in rhythm::store::expected(conn, &by_rhythm)? {
+        running_out.entry(product.customer_id).or_default().push(product);
+    }
+    let state = |raw: String| serde_json::from_str(&raw).unwrap_or_default();
+    Ok(Known {
+        people: people.into_iter().map(|(id, name, locale)| (id, (name, locale))).collect(),
+        states: states.into_iter().map(|(id, raw)| (id, state(raw))).collect(),
+        episodes: episodes
+            .into_iter()
+            .map(|(id, from, until, order)| (id, (from, until, order)))
+            .collect(),
+        running_out,
+    })
+}
+
 /// What the trigger was about: the basket, what was viewed, what was bought.
 fn about(
     conn: &mut Conn,
-    rule: &Rule,
-    message: &Message,
+    known: &Known,
+    claim: &Claim,
     now: Timestamp,
 ) -> QueryResult<Vec<ProductRef>> {
-    let customer = message.customer_id;
-    let enrolment: Option<(Timestamp, Timestamp, Option<String>)> = enrolments::table
-        .filter(enrolments::customer_id.eq(customer))
-        .filter(enrolments::id.eq(message.enrolment_id))
-        .select((enrolments::episode, enrolments::episode_until, enrolments::order_id))
-        .get_result(conn)
-        .optional()?;
-    let (from, until, order_id) = enrolment.unwrap_or((Timestamp::MIN, Timestamp::MAX, None));
-    let state: Option<String> = rollups::table
-        .filter(rollups::customer_id.eq(customer))
-        .select(rollups::state)
-        .get_result(conn)
-        .optional()?;
-    let state: State = state.and_then(|raw| serde_json::from_str(&raw).ok()).unwrap_or_default();
-    Ok(match rule.trigger.kind {
+    let customer = claim.message.customer_id;
+    let episode = known.episodes.get(&claim.message.enrolment_id).cloned();
+    let (from, until, order_id) = episode.unwrap_or((Timestamp::MIN, Timestamp::MAX, None));
+    let nothing = State::default();
+    let state = known.states.get(&customer).unwrap_or(&nothing);
+    Ok(match claim.rule.rule.trigger.kind {
         TriggerKind::CartAbandoned { .. } | TriggerKind::CheckoutAbandoned { .. } => {
             in_basket(&state.baskets, from, until)
         }
-        TriggerKind::VisitedWithoutBuying { .. } => viewed(&state, from),
+        TriggerKind::VisitedWithoutBuying { .. } => viewed(state, from),
         TriggerKind::RepurchaseDue { after: None } => {
-            let due = running_out(conn, customer, from, now)?;
+            let expected = known.running_out.get(&customer).map_or(&[][..], Vec::as_slice);
+            let due = running_out(expected, from, now);
             if due.is_empty() { bought(conn, customer, order_id)? } else { due }
         }
         _ => {
             let bought = bought(conn, customer, order_id)?;
-            if bought.is_empty() { viewed(&state, Timestamp::MIN) } else { bought }
+            if bought.is_empty() { viewed(state, Timestamp::MIN) } else { bought }
         }
     })
 }
@@ -177,24 +237,22 @@ fn viewed(state: &State, since: Timestamp) -> Vec<ProductRef> {
     if of_visit.is_empty() { seen(Timestamp::MIN).collect() } else { of_visit }
 }
 
-/// What they buy again and that runs out about now, soonest first; where nothing does, what is next to.
+/// What they buy again and that runs out about now, soonest first; where nothing does, what is next to. `expected` is
+/// sorted by when.
 fn running_out(
-    conn: &mut Conn,
-    customer: CustomerId,
+    expected: &[rhythm::store::Expected],
     ordered_at: Timestamp,
     now: Timestamp,
-) -> QueryResult<Vec<ProductRef>> {
-    let mut expected = rhythm::store::expected(conn, &[customer])?;
-    expected.retain(|product| product.ordered_at == ordered_at);
+) -> Vec<ProductRef> {
+    let expected = expected.iter().filter(|product| product.ordered_at == ordered_at);
     let soon = now.plus(SOON);
-    let due = expected.iter().filter(|product| product.expected_at <= soon).count();
-    expected.truncate(due.max(1));
-    let product = |one: rhythm::store::Expected| ProductRef {
-        id: one.product_id,
-        name: one.name,
+    let due = expected.clone().filter(|product| product.expected_at <= soon).count();
+    let product = |one: &rhythm::store::Expected| ProductRef {
+        id: one.product_id.clone(),
+        name: one.name.clone(),
         ..ProductRef::default()
     };
-    Ok(expected.into_iter().map(product).collect())
+    expected.take(due.max(1)).map(product).collect()
 }
 
 /// The lines of that order, or of the last one that counts.
@@ -232,14 +290,7 @@ fn bought(
 }
 
 /// Joins what is spoken of with the catalogue. A product without a name cannot be spoken of.
-fn describe(
-    conn: &mut Conn,
-    store: &Store,
-    about: &[ProductRef],
-) -> QueryResult<Vec<ProductWords>> {
-    let ids: Vec<String> = about.iter().map(|p| p.id.clone()).filter(|id| !id.is_empty()).collect();
-    let catalogue: HashMap<String, Product> =
-        if ids.is_empty() { HashMap::new() } else { find_products(conn, store.id, &ids)? };
+fn describe(catalogue: &HashMap<String, Product>, about: &[ProductRef]) -> Vec<ProductWords> {
     let mut named: Vec<ProductWords> = Vec::new();
     for product in about {
         let entry = catalogue.get(&product.id);
@@ -263,7 +314,7 @@ fn describe(
             break;
         }
     }
-    Ok(named)
+    named
 }
 
 fn find_products(

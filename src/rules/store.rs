@@ -67,6 +67,14 @@ pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     all_stored(rules_of.load(conn)?)
 }
 
+/// Those of `ids` that are in the store's settings, as they are in force.
+pub fn some(conn: &mut Conn, store: StoreId, ids: &[RuleId]) -> QueryResult<Vec<StoredRule>> {
+    let some = in_force!().filter(
+        rules::store_id.eq(store).and(rules::retired_at.is_null()).and(rules::id.eq_any(ids)),
+    );
+    all_stored(some.load(conn)?)
+}
+
 /// The rules that decide: those that are live, and those in shadow.
 pub fn running(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
     let running = in_force!()

@@ -225,9 +225,9 @@ fn two_steps() -> String {
 
 /// As `homing resume` does it.
 fn resume(shop: &Shop, now: Timestamp) -> usize {
-    let (store, rules) = (shop.store(), std::collections::HashMap::new());
+    let store = shop.store();
     let at = Instants::at(now);
-    let desk = Desk { store: &store, rules: &rules, at };
+    let desk = Desk { store: &store, at };
     let lifted = shop.test.db.write_here(|conn| -> Result<_, DbError> {
         let doubted = settle::doubt_restored(conn, &desk, &[])?;
         ledger::store::end_waiting(conn, store.id, now, ledger::Reason::Restored)?;

@@ -1,6 +1,6 @@
 //! The outbox on both databases: judged at the door, never claimed twice, honest about what nobody knows.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use diesel::prelude::*;
 use homing::db::{DbError, schema};
@@ -42,9 +42,7 @@ fn free(more: &str) -> String {
 fn claim(shop: &Shop, now: Timestamp, owner: &str) -> Vec<Claim> {
     let (store, at) = (shop.store(), Instants::at(now));
     let claimed = shop.test.db.write_here(|conn| -> Result<_, DbError> {
-        let rules = homing::rules::store::all(conn, StoreId(1))?;
-        let rules: HashMap<_, _> = rules.into_iter().map(|rule| (rule.id, rule)).collect();
-        Ok(claim::claim_due(conn, &Desk { store: &store, rules: &rules, at }, 5, owner)?)
+        Ok(claim::claim_due(conn, &Desk { store: &store, at }, 5, owner)?)
     });
     claimed.expect("a claim").claims
 }
@@ -54,8 +52,8 @@ fn desk_at<T>(
     now: Timestamp,
     f: impl FnOnce(&mut homing::db::Conn, &Desk) -> diesel::QueryResult<T>,
 ) -> T {
-    let (store, rules) = (shop.store(), HashMap::new());
-    let desk = Desk { store: &store, rules: &rules, at: Instants::at(now) };
+    let store = shop.store();
+    let desk = Desk { store: &store, at: Instants::at(now) };
     shop.test.db.write_here(|conn| f(conn, &desk).map_err(DbError::from)).expect("settled")
 }
 
@@ -120,6 +118,29 @@ on_both_backends! {
         let distinct: BTreeSet<MessageId> = claimed.iter().copied().collect();
         assert_eq!((distinct.len(), claimed.len()), (40, 40));
         assert_eq!(shop.counts().sending, 40);
+    }
+
+    async fn in_a_backlog_service_and_what_is_soon_useless_go_first_then_the_oldest(test: TestDb) {
+        let settings = free("")
+            + &rule("thanks", "kind = \"order\", after = \"30m\"", "class = \"service\"")
+            + &rule("flash", "kind = \"cart_abandoned\", after = \"30m\", useful_for = \"30m\"", "");
+        let people: Vec<String> = (0..12).map(|n| format!("c{n}")).collect();
+        let people: Vec<&str> = people.iter().map(String::as_str).collect();
+        let shop = with_visits(&test, &settings, &people);
+        let later = test.now.plus(hours(1));
+        shop.tell(vec![
+            consents("hasty", later, true), puts_in_basket("hasty", later, "longjing"),
+            consents("buyer", later, true), orders("buyer", later, "1001"),
+        ]);
+        let due = later.plus(minutes(30));
+        shop.plan(due);
+        let claims: Vec<Claim> = (0..4).flat_map(|_| claim(&shop, due, "worker")).collect();
+        let rules: Vec<&str> = claims.iter().map(|claim| claim.rule.rule.key.as_str()).collect();
+        let first: BTreeSet<&str> = rules[..2].iter().copied().collect();
+        assert_eq!((first, rules[2]), (BTreeSet::from(["flash", "thanks"]), "browse"));
+        let oldest: Vec<_> = claims[2..].iter().map(|claim| (claim.message.scheduled_at, claim.message.id)).collect();
+        assert!(oldest.is_sorted() && oldest.len() == 12, "{oldest:?}");
+        assert_eq!(shop.counts().sending, 14);
     }
 
     async fn a_sender_that_dies_leaves_doubt_and_a_late_word_ends_it(test: TestDb) {

@@ -1,6 +1,6 @@
 //! Faults of the sender that can be had in process: lost answers, late words, clocks that jump, a backlog.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use homing::db::DbError;
 use homing::ledger::Instants;
@@ -39,11 +39,10 @@ fn at_desk<T>(
     f: impl FnOnce(&mut homing::db::Conn, &Desk) -> diesel::QueryResult<T>,
 ) -> T {
     let store = shop.store();
-    let done = shop.test.db.write_here(|conn| -> Result<_, DbError> {
-        let rules = homing::rules::store::all(conn, StoreId(1))?;
-        let rules: HashMap<_, _> = rules.into_iter().map(|rule| (rule.id, rule)).collect();
-        Ok(f(conn, &Desk { store: &store, rules: &rules, at })?)
-    });
+    let done = shop
+        .test
+        .db
+        .write_here(|conn| -> Result<_, DbError> { Ok(f(conn, &Desk { store: &store, at })?) });
     done.expect("the desk")
 }
 
@@ -80,7 +79,7 @@ on_both_backends! {
         let due = test.now.plus(Delay::hours(1));
         shop.plan(due);
         assert_eq!(claim(&shop, due, 5, "unlucky").len(), 3);
-        let given = test.db.write_here(|conn| claim::give_back(conn, "unlucky").map_err(DbError::from));
+        let given = test.db.write_here(|conn| homing::outbox::lease::give_back(conn, StoreId(1), "unlucky").map_err(DbError::from));
         assert_eq!(given.unwrap(), 3);
         assert_eq!((shop.counts().scheduled, shop.counts().in_doubt), (3, 0));
         assert_eq!(shop.tick(due).await.sent, 3);

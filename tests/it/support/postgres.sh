@@ -27,12 +27,12 @@ if ! $as "$bin/initdb" -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --n
     echo "initdb failed: $(tail -n 1 initdb.log)"
     exit 0
 fi
-# Only speed matters for data that no crash has to survive.
+# Only speed matters for data that no crash has to survive; benches bring settings of their own.
 commit=off
 [ "$1" = durable ] && commit=on
 start() {
     $as "$bin/postgres" -D data -k "$folder" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-        -c synchronous_commit=$commit -c max_connections=500 -c shared_buffers=64MB -c autovacuum=off \
+        -c synchronous_commit=$commit -c max_connections=500 -c shared_buffers=64MB -c autovacuum=off $POSTGRES_SETTINGS \
         >>server.log 2>&1 </dev/null &
     server=$!
     tries=0
