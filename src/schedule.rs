@@ -233,7 +233,12 @@ impl Runs {
                     score_if_due(&db, &store, since, now)
                 })
             };
-            match on_blocking_thread(work).await {
+            // A scoring may take minutes and nobody waits for its answer: who stops gives it up, as a crash would.
+            let scored = tokio::select! {
+                scored = on_blocking_thread(work) => scored,
+                () = self.stopping.cancelled() => return,
+            };
+            match scored {
                 // Another process is at it.
                 Ok(None) => {}
                 Ok(Some(Scored::Changed { until })) => {

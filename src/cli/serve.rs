@@ -58,6 +58,8 @@ pub fn run(args: Serve, config: Config) -> Result<(), CliError> {
     runtime.block_on(serve(app, office))?;
     // All that may append is gone by now, so this ends as soon as the last fact is stored.
     writer.finish();
+    // A scoring that was given up still runs on its thread, and ends with the process.
+    runtime.shutdown_background();
     eprintln!("Homing has stopped.");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Claiming: takes due messages, judges each at the door, and leases those that may leave. One transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use diesel::prelude::*;
@@ -62,6 +62,8 @@ struct Lane {
     /// SQLite would take another of its indexes, and read all that is due; PostgreSQL knows its rows.
     index: &'static str,
     condition: &'static str,
+    /// Whether it has no mail but that of rules in shadow.
+    shadows: bool,
 }
 
 /// What must not wait behind a backlog: mail that is owed, and mail that is of use for a day or less. In the words of
@@ -69,12 +71,13 @@ struct Lane {
 const URGENT: Lane = Lane {
     index: "messages_due_urgent",
     condition: "(m.class = 'service' OR m.useful_until - m.planned_for <= 86400000000)",
+    shadows: false,
 };
 
-const ALL: Lane = Lane { index: "messages_by_status", condition: "TRUE" };
+const ALL: Lane = Lane { index: "messages_by_status", condition: "TRUE", shadows: false };
 
 /// What rules in shadow planned.
-const IN_SHADOW: Lane = Lane { index: "messages_in_shadow", condition: "m.shadow" };
+const IN_SHADOW: Lane = Lane { index: "messages_in_shadow", condition: "m.shadow", shadows: true };
 
 /// Judges due messages, at most `limit`, and leases those that may leave to `owner`: the oldest, and before them what
 /// must not wait.
@@ -115,20 +118,30 @@ fn judge_due(
         return Ok(Claimed::default());
     }
     let customers: Vec<CustomerId> = keys.iter().map(|key| key.customer_id).collect();
-    let ids: Vec<MessageId> = keys.iter().map(|key| key.id).collect();
     // Read anew under the lock: another worker may have taken some between the look and the lock.
-    let mut due: Vec<Message> = Message::query()
+    let mut all_due = Message::query()
         .filter(messages::customer_id.eq_any(&customers))
-        .filter(messages::id.eq_any(&ids))
         .filter(messages::status.eq(MessageStatus::Scheduled))
         .filter(messages::scheduled_at.le(desk.at.now))
-        .get_results(conn)?;
-    due.sort_by_key(|message| ids.iter().position(|id| *id == message.id));
+        .order((messages::scheduled_at, messages::id))
+        .into_boxed();
+    if lanes.iter().all(|(lane, _)| lane.shadows) {
+        all_due = all_due.filter(messages::shadow.eq(true));
+    }
+    // A lane says whose turn it is, not which message: what one customer is due leaves in the order in which it fell due.
+    let mut of_customers: HashMap<CustomerId, VecDeque<Message>> = HashMap::new();
+    for message in all_due.get_results(conn)? {
+        of_customers.entry(message.customer_id).or_default().push_back(message);
+    }
+    let due: Vec<Message> = customers
+        .iter()
+        .filter_map(|customer| of_customers.get_mut(customer)?.pop_front())
+        .collect();
     judge_all(conn, desk, due, owner).map(|claimed| Claimed { judged: keys.len(), ..claimed })
 }
 
 fn knocking(conn: &mut Conn, desk: &Desk, lane: &Lane, limit: i64) -> QueryResult<Vec<Key>> {
-    let Lane { index, condition } = lane;
+    let Lane { index, condition, .. } = lane;
     let (from, lock) = match conn {
         // Customers held by another worker, or by the planner, are stepped over, not waited for.
         Conn::Postgres(_) => (
