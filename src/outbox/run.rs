@@ -106,7 +106,7 @@ impl Run {
     }
 
     /// Until nothing is due, the database fails, or `stop`. What is claimed by then is handed over and written down first.
-    pub async fn to_the_end(mut self, stop: &CancellationToken) -> Result<Tally, DbError> {
+    pub async fn finish(mut self, stop: &CancellationToken) -> Result<Tally, DbError> {
         let mut renewal = tokio::time::interval(RENEWAL);
         renewal.tick().await;
         loop {

@@ -290,8 +290,8 @@ fn close_those_done(
     for message in super::store::of_many_enrolments(conn, &customers, &enrolments)? {
         steps.entry(message.enrolment_id).or_default().push(message);
     }
-    let mut ends: HashMap<(EnrolmentStatus, Option<Reason>), Vec<(CustomerId, EnrolmentId)>> =
-        HashMap::new();
+    type End = (EnrolmentStatus, Option<Reason>);
+    let mut ends: HashMap<End, Vec<(CustomerId, EnrolmentId)>> = HashMap::new();
     for (customer, enrolment, reason) in over {
         let steps = steps.get(enrolment).map_or(&[][..], Vec::as_slice);
         let is_open =

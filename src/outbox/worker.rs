@@ -129,7 +129,7 @@ pub async fn deliver_due(
         clocks,
         owner: owner_name().into(),
     });
-    Ok(Run::new(post).to_the_end(stop).await?)
+    Ok(Run::new(post).finish(stop).await?)
 }
 
 /// Read anew for each pass: a key that was put in its place is used at once.

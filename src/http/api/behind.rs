@@ -28,7 +28,7 @@ pub struct Ask {
 
 /// Whose figure it is.
 enum Figure {
-    Credited(Listed),
+    Credited(Box<Listed>),
     /// Of one arm: what it is called, and whose experiment it is.
     Arm(Trial, crate::primitives::Delay, String),
 }
@@ -63,7 +63,7 @@ impl Ask {
         })?;
         let window = trial::window(&rule.rule);
         Ok(match figure {
-            "credited" => Figure::Credited(rule),
+            "credited" => Figure::Credited(Box::new(rule)),
             "variant" => {
                 let (step, variant) = self.wording()?;
                 Figure::Arm(Trial::Wording { rule: rule.id, step }, window, variant)
