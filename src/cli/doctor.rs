@@ -1,21 +1,22 @@
 //! `homing doctor`: what is well, what is not, and what to do about it. Changes nothing.
 
+mod signature;
+
 use diesel::sql_types::BigInt;
 
-use super::{CliError, dns, watchman};
+use super::{CliError, watchman};
 use crate::config::Config;
 use crate::customers::store::{self as customers, Lacking};
 use crate::db::copy::{self, Look};
 use crate::db::{Conn, Db, DbError};
 use crate::journal;
 use crate::mail::Transport;
-use crate::mail::dkim::Signer;
 use crate::primitives::{Clock, Delay, Timestamp};
 use crate::replicas::{self, Replica};
 use crate::restores;
 use crate::rules::{self, StoredRule};
 use crate::secret::Secret;
-use crate::stores::{self, Dkim, Sender, Store};
+use crate::stores::{self, Store};
 
 /// How a thing was found.
 enum Finding {
@@ -63,7 +64,7 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
                     tell("store", finding);
                 }
                 if let Some(dkim) = &store.sending.dkim {
-                    tell("signature", signature(&store, dkim));
+                    tell("signature", signature::finding(&store, dkim));
                 }
                 for finding in folded_long_ago(db, &store) {
                     tell("rollups", finding);
@@ -249,61 +250,6 @@ fn find_store(db: &Db, key: &str) -> Result<Store, Finding> {
         }),
         Err(error) => Err(Broken { what: chain(&error), mend: "homing migrate".to_owned() }),
     }
-}
-
-/// The key of the store's signatures, and what must stand in the DNS for receivers to believe them.
-fn signature(store: &Store, dkim: &Dkim) -> Finding {
-    let signer = match Signer::open(dkim) {
-        Ok(signer) => signer,
-        Err(error) => {
-            let mend = "nothing is sent until it can be signed, or dkim is taken out of [sending]";
-            return Broken { what: error.to_string(), mend: mend.to_owned() };
-        }
-    };
-    let Dkim { domain, key_file, .. } = dkim;
-    let from = store.mail_from.as_deref().and_then(|raw| raw.parse::<Sender>().ok());
-    if let Some(from) = from.filter(|from| !domain.covers(from.address().domain())) {
-        return Doubtful {
-            what: format!("mail from {from} is signed by {domain}: DMARC does not count that"),
-            mend: "sign by the sender's own domain, or one above it".to_owned(),
-        };
-    }
-    if is_open_to_others(std::path::Path::new(key_file)) {
-        return Doubtful {
-            what: format!("others on this machine can read {key_file}, and sign as {domain}"),
-            mend: format!("chmod 600 {key_file}"),
-        };
-    }
-    let (record, algorithm) = (signer.record(), signer.algorithm());
-    let publish = format!("publish this record:\n{:20}{}", "", record.zone_line());
-    match dns::look_up(&record.name) {
-        Ok(texts) if texts.iter().any(|text| public_key(text) == public_key(&record.text)) => {
-            Well(format!("{algorithm} by {domain}; {} has its public key", record.name))
-        }
-        Ok(texts) if texts.iter().any(|text| public_key(text).is_some()) => Broken {
-            what: format!("{} has another key than {key_file}: signatures fail", record.name),
-            mend: publish,
-        },
-        Ok(_) => Doubtful {
-            what: format!(
-                "{algorithm} by {domain}, but nobody can check it: {} has no key",
-                record.name
-            ),
-            mend: publish,
-        },
-        Err(error) => Well(format!(
-            "{algorithm} by {domain}; the DNS could not be asked ({error}), where this must stand:\n{:20}{}",
-            "",
-            record.zone_line()
-        )),
-    }
-}
-
-/// `p=` of a DKIM record (RFC 6376 §3.6.1), without the blanks that may stand in it.
-fn public_key(text: &str) -> Option<String> {
-    let tags = text.split(';').filter_map(|tag| tag.split_once('='));
-    let (_, key) = tags.into_iter().find(|(name, _)| name.trim() == "p")?;
-    Some(key.split_whitespace().collect())
 }
 
 fn store_settings(store: &Store) -> Vec<Finding> {

@@ -287,7 +287,7 @@ fn close_those_done(
     let (customers, enrolments): (Vec<CustomerId>, Vec<EnrolmentId>) =
         over.iter().map(|(customer, enrolment, _)| (*customer, *enrolment)).unzip();
     let mut steps: HashMap<EnrolmentId, Vec<Message>> = HashMap::new();
-    for message in super::store::of_many_enrolments(conn, &customers, &enrolments)? {
+    for message in super::store::of_enrolments(conn, &customers, &enrolments)? {
         steps.entry(message.enrolment_id).or_default().push(message);
     }
     type End = (EnrolmentStatus, Option<Reason>);

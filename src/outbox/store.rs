@@ -111,27 +111,14 @@ pub fn of_enrolment(
         .get_results(conn)
 }
 
-/// All messages of many enrolments, each of one of these customers.
-pub fn of_many_enrolments(
+/// As [`of_enrolment`], of several, each of one of these customers.
+pub fn of_enrolments(
     conn: &mut Conn,
     customers: &[CustomerId],
     enrolments: &[EnrolmentId],
 ) -> QueryResult<Vec<Message>> {
     Message::query()
         .filter(messages::customer_id.eq_any(customers))
-        .filter(messages::enrolment_id.eq_any(enrolments))
-        .order((messages::enrolment_id, messages::step))
-        .get_results(conn)
-}
-
-/// As [`of_enrolment`], of several of one customer.
-pub fn of_enrolments(
-    conn: &mut Conn,
-    customer: CustomerId,
-    enrolments: &[EnrolmentId],
-) -> QueryResult<Vec<Message>> {
-    Message::query()
-        .filter(messages::customer_id.eq(customer))
         .filter(messages::enrolment_id.eq_any(enrolments))
         .order((messages::enrolment_id, messages::step))
         .get_results(conn)

@@ -318,7 +318,7 @@ pub fn hasten(
         if ids.is_empty() {
             continue;
         }
-        let messages = outbox::store::of_enrolments(conn, situation.customer, &ids)?;
+        let messages = outbox::store::of_enrolments(conn, &[situation.customer], &ids)?;
         let (moments, enrolments) = (&situation.moments, &situation.enrolments);
         for id in steps::hastened(pass.rules, moments, enrolments, &messages, pass.now) {
             outbox::store::hasten(conn, situation.customer, id, pass.now)?;
