@@ -6,8 +6,8 @@ use diesel::upsert::excluded;
 use super::{ConsentState, DayTold, Profile, Rollup, State};
 use crate::db::Conn;
 use crate::db::schema::{customer_days, customers, rollups};
-use crate::each_backend;
 use crate::primitives::{Currency, CustomerId, EmailAddress, StoreId, Timestamp};
+use crate::{each_backend, insert_new};
 
 /// Of a customer made in the same transaction as the first fact about them.
 const NOT_YET: Timestamp = Timestamp::MAX;
@@ -229,7 +229,7 @@ pub fn create(conn: &mut Conn, store: StoreId, new: &[(CustomerId, &Profile)]) -
     for part in new.chunks(CHUNK) {
         let rows: Vec<_> =
             part.iter().map(|(id, profile)| CustomerRow::new(*id, store, profile)).collect();
-        each_backend!(&mut *conn, c => diesel::insert_into(customers::table).values(&rows).execute(c))?;
+        insert_new!(conn, customers::table, rows)?;
     }
     Ok(())
 }
@@ -269,18 +269,31 @@ pub fn save_profiles(
     Ok(())
 }
 
+/// A rollup to write: of which customer, and whether an earlier form of it may be stored.
+pub struct RollupToSave<'a> {
+    pub customer: CustomerId,
+    pub rollup: &'a Rollup,
+    pub is_stored: bool,
+}
+
 pub fn save_rollups(
     conn: &mut Conn,
     store: StoreId,
     currency: &Currency,
     changed_at: Timestamp,
-    all: &[(CustomerId, &Rollup)],
+    all: &[RollupToSave<'_>],
 ) -> QueryResult<()> {
-    for part in all.chunks(CHUNK) {
-        let rows: Vec<_> = part
-            .iter()
-            .map(|(id, rollup)| RollupRow::new(*id, store, rollup, currency, changed_at))
-            .collect();
+    let (stored, new): (Vec<_>, Vec<_>) = all.iter().partition(|rollup| rollup.is_stored);
+    let rows = |part: &[&RollupToSave<'_>]| -> Vec<RollupRow> {
+        part.iter()
+            .map(|told| RollupRow::new(told.customer, store, told.rollup, currency, changed_at))
+            .collect()
+    };
+    for part in new.chunks(CHUNK) {
+        insert_new!(conn, rollups::table, rows(part))?;
+    }
+    for part in stored.chunks(CHUNK) {
+        let rows = rows(part);
         each_backend!(&mut *conn, c => diesel::insert_into(rollups::table)
             .values(&rows)
             .on_conflict(rollups::customer_id)

@@ -90,6 +90,7 @@ impl Db {
 
     /// Brings everything into the one file, so that it can be moved without its log. Nobody else may be using it.
     pub fn settle_into_one_file(&self) -> Result<(), DbError> {
+        let _turn = self.checkpoints.as_ref().map(|checkpoints| checkpoints.pause());
         let mut conn = self.writers.get()?;
         conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?;
         Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Knows tables and dialects; knows no capability.
 
+pub mod bulk;
+mod checkpoint;
 pub mod copy;
 mod migrate;
 mod pool;
@@ -15,6 +17,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{Pool, PooledConnection};
 use diesel::sqlite::SqliteConnection;
 
+use checkpoint::Checkpoints;
 pub use migrate::MigrateError;
 use pool::ConnManager;
 pub use pool::{Backend, DatabaseUrl, InvalidDatabaseUrl};
@@ -119,6 +122,8 @@ pub struct Db {
     readers: Pool<ConnManager>,
     writers: Pool<ConnManager>,
     url: Arc<DatabaseUrl>,
+    /// SQLite's.
+    checkpoints: Option<Arc<Checkpoints>>,
 }
 
 impl Db {
@@ -128,7 +133,9 @@ impl Db {
     /// The server is not there, or refuses; the file's folder does not exist or cannot be written.
     pub fn open(url: DatabaseUrl) -> Result<Self, DbError> {
         let (readers, writers) = pool::open(&url)?;
-        Ok(Self { readers, writers, url: Arc::new(url) })
+        let is_sqlite = url.backend() == Backend::Sqlite;
+        let checkpoints = is_sqlite.then(|| Arc::new(Checkpoints::start(readers.clone())));
+        Ok(Self { readers, writers, url: Arc::new(url), checkpoints })
     }
 
     pub fn backend(&self) -> Backend {
@@ -159,6 +166,9 @@ impl Db {
         let transaction = Transaction::begin(&mut conn)?;
         let value = f(transaction.conn)?;
         transaction.commit()?;
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.tell();
+        }
         Ok(value)
     }
 

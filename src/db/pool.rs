@@ -115,8 +115,8 @@ const SQLITE_SETTINGS: &str = "PRAGMA busy_timeout = 15000; PRAGMA journal_mode 
      PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
 
 /// The writer's cache holds the pages that one large transaction dirties: those that do not fit are written twice and
-/// read again. A checkpoint writes a page once, however often it changed since the last.
-const SQLITE_WRITER: &str = "PRAGMA cache_size = -131072; PRAGMA wal_autocheckpoint = 16000;";
+/// read again. The log is kept short beside the writer (`checkpoint`); where that does not keep up, a commit waits for it.
+const SQLITE_WRITER: &str = "PRAGMA cache_size = -131072; PRAGMA wal_autocheckpoint = 128000; PRAGMA journal_size_limit = 67108864;";
 const SQLITE_READER: &str = "PRAGMA cache_size = -16384;";
 
 impl ManageConnection for ConnManager {

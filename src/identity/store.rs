@@ -7,8 +7,8 @@ use super::resolve::{Link, Position};
 use super::{Identifiers, Identity};
 use crate::db::Conn;
 use crate::db::schema::{customers, identities, identity_links};
-use crate::each_backend;
 use crate::primitives::{CustomerId, StoreId, Timestamp};
+use crate::{each_backend, insert_new};
 
 /// An identity, who owns it now, and the customer made for it alone, if one was.
 #[derive(Debug, Clone, PartialEq, Eq, HasQuery, Insertable)]
@@ -70,6 +70,12 @@ pub fn of_customer(conn: &mut Conn, customer: CustomerId) -> QueryResult<Vec<Ide
         .load(conn)
 }
 
+/// Rows for identities that have none.
+pub fn create(conn: &mut Conn, rows: &[Owned]) -> QueryResult<()> {
+    insert_new!(conn, identities::table, rows)
+}
+
+/// In place of rows that may be there.
 pub fn save(conn: &mut Conn, rows: &[Owned]) -> QueryResult<()> {
     for part in rows.chunks(CHUNK) {
         each_backend!(&mut *conn, c => diesel::insert_into(identities::table)
@@ -83,6 +89,28 @@ pub fn save(conn: &mut Conn, rows: &[Owned]) -> QueryResult<()> {
             .execute(c))?;
     }
     Ok(())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = identity_links, treat_none_as_default_value = false)]
+struct NewLink {
+    store_id: StoreId,
+    identity: Identity,
+    target: Identity,
+    occurred_at: Timestamp,
+    source_key: String,
+}
+
+impl NewLink {
+    fn of(store: StoreId, link: &Link) -> Self {
+        Self {
+            store_id: store,
+            identity: link.identity.clone(),
+            target: link.target.clone(),
+            occurred_at: link.position.occurred_at,
+            source_key: link.position.source_key.clone(),
+        }
+    }
 }
 
 type LinkRow = (Identity, Identity, Timestamp, String);
@@ -125,20 +153,16 @@ pub fn linked_to(
     Ok(found)
 }
 
+/// Links never seen, in rows of their own.
+pub fn create_links(conn: &mut Conn, store: StoreId, links: &[Link]) -> QueryResult<()> {
+    let rows: Vec<NewLink> = links.iter().map(|link| NewLink::of(store, link)).collect();
+    insert_new!(conn, identity_links::table, rows)
+}
+
+/// In place of rows that may be there.
 pub fn save_links(conn: &mut Conn, store: StoreId, links: &[Link]) -> QueryResult<()> {
     for part in links.chunks(CHUNK) {
-        let rows: Vec<_> = part
-            .iter()
-            .map(|link| {
-                (
-                    identity_links::store_id.eq(store),
-                    identity_links::identity.eq(&link.identity),
-                    identity_links::target.eq(&link.target),
-                    identity_links::occurred_at.eq(link.position.occurred_at),
-                    identity_links::source_key.eq(&link.position.source_key),
-                )
-            })
-            .collect();
+        let rows: Vec<NewLink> = part.iter().map(|link| NewLink::of(store, link)).collect();
         each_backend!(&mut *conn, c => diesel::insert_into(identity_links::table)
             .values(&rows)
             .on_conflict((identity_links::store_id, identity_links::identity, identity_links::target))

@@ -1,5 +1,6 @@
 //! One transaction of the journal: new facts in, identities resolved, histories folded.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use diesel::QueryResult;
@@ -7,10 +8,10 @@ use diesel::QueryResult;
 use super::fold::{Fact, Folded, Frame, fold_all};
 use super::persist::{Keeper, Kept};
 use super::writer::Appended;
-use super::{Body, NewFact, Payload, store};
+use super::{Body, NewFact, Payload, on_all_cores, store};
 use crate::customers::{merge, store as customers};
 use crate::db::{Conn, lock_store};
-use crate::identity::resolve::{Evidence, Position, links_of, order_claim};
+use crate::identity::resolve::{Evidence, Link, Position, links_of, order_claim};
 use crate::identity::store::Owned;
 use crate::identity::{self, Identity};
 use crate::orders;
@@ -46,6 +47,7 @@ pub(super) fn append(
         // Ids carry the real time of their making, whatever `received_at` says.
         made_at_ms: Clock::System.now().millis(),
         owned: HashMap::new(),
+        stored: HashSet::new(),
         evidence: Evidence::default(),
         changed: BTreeSet::new(),
         holders: HashMap::new(),
@@ -68,6 +70,8 @@ pub fn erased_identity(secret: &Secret, store: StoreId, identity: &Identity) -> 
 struct Fresh {
     fact: NewFact,
     subject: Option<Identity>,
+    /// Every identity it names, the subject among them.
+    named: Vec<Identity>,
 }
 
 struct Batch<'a, 'c> {
@@ -78,6 +82,8 @@ struct Batch<'a, 'c> {
     received_at: Timestamp,
     made_at_ms: i64,
     owned: HashMap<Identity, Owned>,
+    /// Those of them that have a row.
+    stored: HashSet<Identity>,
     evidence: Evidence,
     /// Identities whose row is to be written.
     changed: BTreeSet<Identity>,
@@ -96,8 +102,7 @@ impl Batch<'_, '_> {
         let keys: Vec<_> = new.iter().map(|fact| (fact.source, fact.source_key.as_str())).collect();
         let mut free = store::claim_keys(self.conn, self.store, &keys)?;
         // The first of several with one key is the fact; the others are repeats.
-        let is_new: Vec<bool> =
-            new.iter().map(|fact| free.remove(&(fact.source, fact.source_key.clone()))).collect();
+        let is_new: Vec<bool> = keys.iter().map(|key| free.remove(key)).collect();
         let fresh: Vec<NewFact> = new
             .into_iter()
             .zip(&is_new)
@@ -149,31 +154,35 @@ impl Batch<'_, '_> {
         &mut self,
         fresh: impl Iterator<Item = &'f Fresh> + Clone,
     ) -> QueryResult<()> {
-        let mut named: BTreeSet<Identity> = fresh.clone().flat_map(Fresh::identities).collect();
+        let mut named: BTreeSet<Identity> = BTreeSet::new();
+        for identity in fresh.clone().flat_map(|fresh| &fresh.named) {
+            if !named.contains(identity) {
+                named.insert(identity.clone());
+            }
+        }
         let order_ids: BTreeSet<&str> =
             fresh.filter_map(|fresh| fresh.fact.body.order_id()).collect();
         let order_ids: Vec<&str> = order_ids.into_iter().collect();
         for holder in orders::store::holders(self.conn, self.store, &order_ids)? {
+            // An order that nobody holds has no identity of its own, either.
+            named.insert(Identity::order(&holder.order_id));
             named.insert(holder.subject.clone());
             let stored = (holder.customer_id, holder.claim.clone());
             self.held_before.insert(holder.order_id.clone(), stored);
             self.holders.insert(holder.order_id.clone(), holder);
         }
-        named.extend(order_ids.iter().map(|id| Identity::order(id)));
         self.load(named.into_iter().collect())
     }
 
     /// For each fact, whether nothing was known before of the order, or else the person, that it speaks of.
-    fn first_words(&self, fresh: &[Option<Fresh>]) -> Vec<bool> {
+    fn first_words<'f>(&self, fresh: &'f [Option<Fresh>]) -> Vec<bool> {
         let (mut orders, mut people) = (HashSet::new(), HashSet::new());
-        let mut is_first = |fresh: &Fresh| match fresh.fact.body.order_id() {
-            Some(order_id) => {
-                !self.holders.contains_key(order_id) && orders.insert(order_id.to_owned())
-            }
+        let mut is_first = |fresh: &'f Fresh| match fresh.fact.body.order_id() {
+            Some(order_id) => !self.holders.contains_key(order_id) && orders.insert(order_id),
             None => {
-                let named = fresh.identities();
-                let known = named.iter().any(|i| self.owned.contains_key(i) || people.contains(i));
-                people.extend(named);
+                let is_known = |i: &Identity| self.owned.contains_key(i) || people.contains(i);
+                let known = fresh.named.iter().any(is_known);
+                people.extend(&fresh.named);
                 !known
             }
         };
@@ -186,6 +195,7 @@ impl Batch<'_, '_> {
             wanted.into_iter().filter(|i| !self.owned.contains_key(i)).collect();
         while !wanted.is_empty() {
             for owned in identity::store::find(self.conn, self.store, &wanted)? {
+                self.stored.insert(owned.identity.clone());
                 self.owned.insert(owned.identity.clone(), owned);
             }
             let weak: Vec<Identity> = wanted
@@ -205,7 +215,8 @@ impl Batch<'_, '_> {
     /// Takes the facts' evidence in and settles anew who owns what.
     fn resolve<'f>(&mut self, fresh: impl Iterator<Item = &'f Fresh> + Clone) -> QueryResult<()> {
         let mut unsettled: BTreeSet<Identity> = BTreeSet::new();
-        let mut new_links: HashMap<(Identity, Identity), identity::resolve::Link> = HashMap::new();
+        // By what they link, and whether the evidence is the first.
+        let mut telling: HashMap<(Identity, Identity), (Link, bool)> = HashMap::new();
         for fresh in fresh.clone() {
             let fact = &fresh.fact;
             let position =
@@ -214,15 +225,33 @@ impl Batch<'_, '_> {
                 Body::Aliased { previous_id } => Some(previous_id.as_str()),
                 _ => None,
             };
-            unsettled.extend(fresh.identities());
+            for identity in &fresh.named {
+                if !unsettled.contains(identity) {
+                    unsettled.insert(identity.clone());
+                }
+            }
             for link in links_of(&fact.identifiers, previous, &position) {
-                if self.evidence.add(link.clone()) {
-                    new_links.insert((link.identity.clone(), link.target.clone()), link);
+                let known = self.evidence.position(&link.identity, &link.target);
+                if known.is_some_and(|known| *known <= link.position) {
+                    continue;
+                }
+                let is_new = known.is_none();
+                self.evidence.add(link.clone());
+                match telling.entry((link.identity.clone(), link.target.clone())) {
+                    Entry::Occupied(mut told) => told.get_mut().0 = link,
+                    Entry::Vacant(untold) => {
+                        untold.insert((link, is_new));
+                    }
                 }
             }
         }
-        let new_links: Vec<_> = new_links.into_values().collect();
-        identity::store::save_links(self.conn, self.store, &new_links)?;
+        let (new, stored): (Vec<_>, Vec<_>) =
+            telling.into_values().partition(|(_, is_new)| *is_new);
+        let links = |told: Vec<(Link, bool)>| -> Vec<Link> {
+            told.into_iter().map(|(link, _)| link).collect()
+        };
+        identity::store::create_links(self.conn, self.store, &links(new))?;
+        identity::store::save_links(self.conn, self.store, &links(stored))?;
 
         // Addresses before browsers: a browser may be an address's. Who is an address's follows it.
         let addresses: Vec<Identity> = unsettled
@@ -289,7 +318,7 @@ impl Batch<'_, '_> {
     }
 
     /// An order belongs to whoever has the smallest claim to it; its facts follow it.
-    fn claim_order(&mut self, Fresh { fact, subject }: &Fresh) {
+    fn claim_order(&mut self, Fresh { fact, subject, .. }: &Fresh) {
         let Some(order_id) = fact.body.order_id() else { return };
         let position =
             Position { occurred_at: fact.occurred_at, source_key: fact.source_key.clone() };
@@ -314,14 +343,13 @@ impl Batch<'_, '_> {
     }
 
     /// The fact as its customer's; `None` for one that names nobody and no order.
-    fn place(&self, Fresh { fact: new, subject }: Fresh) -> Option<Fact> {
-        let (through, subject) = match new.body.order_id() {
-            Some(order_id) => {
-                (self.holders.get(order_id)?.subject.clone(), Identity::order(order_id))
-            }
-            None => (subject.clone()?, subject?),
+    fn place(&self, Fresh { fact: new, subject, .. }: Fresh) -> Option<Fact> {
+        let through = match new.body.order_id() {
+            Some(order_id) => &self.holders.get(order_id)?.subject,
+            None => subject.as_ref()?,
         };
-        let customer = self.owned.get(&through)?.customer_id;
+        let customer = self.owned.get(through)?.customer_id;
+        let subject = new.body.order_id().map(Identity::order).or(subject)?;
         Some(Fact {
             id: FactId(self.means.ids.next(self.made_at_ms)),
             customer,
@@ -340,12 +368,18 @@ impl Batch<'_, '_> {
         let created = self.fold_created(&facts);
         let profiles: Vec<_> = created.iter().map(|(id, folded)| (*id, &folded.profile)).collect();
         customers::create(self.conn, self.store, &profiles)?;
-        let rows: Vec<Owned> =
-            self.changed.iter().filter_map(|i| self.owned.get(i)).cloned().collect();
-        identity::store::save(self.conn, &rows)?;
+        let rows = self.changed.iter().filter_map(|i| self.owned.get(i)).cloned();
+        let (new, stored): (Vec<Owned>, Vec<Owned>) =
+            rows.partition(|owned| !self.stored.contains(&owned.identity));
+        identity::store::create(self.conn, &new)?;
+        identity::store::save(self.conn, &stored)?;
         let mut anew = self.hand_over()?;
-        let holders = self.changed_holders();
-        orders::store::save_holders(self.conn, &holders)?;
+        let (new, stored): (Vec<Holder>, Vec<Holder>) = self
+            .changed_holders()
+            .into_iter()
+            .partition(|holder| !self.held_before.contains_key(&holder.order_id));
+        orders::store::create_holders(self.conn, &new)?;
+        orders::store::save_holders(self.conn, &stored)?;
         store::insert(self.conn, self.store, &facts)?;
         self.tell_products(&facts)?;
 
@@ -354,7 +388,7 @@ impl Batch<'_, '_> {
         for (id, state) in created {
             // A customer made for an identity that another owns has no facts, and needs no rollup.
             if steady.remove(&id) && !anew.contains(&id) {
-                folded.push(Kept { id, folded: state, profile_changed: false });
+                folded.push(Kept { id, folded: state, is_new: true, profile_changed: false });
             }
         }
         let steady: Vec<CustomerId> = steady.difference(&anew).copied().collect();
@@ -365,12 +399,12 @@ impl Batch<'_, '_> {
 
     /// Those made in this transaction, as their facts in it make them. `facts` are sorted by customer and position.
     fn fold_created(&self, facts: &[Fact]) -> Vec<(CustomerId, Folded)> {
-        let fold = |(id, external_id): &(CustomerId, Option<String>)| {
+        let frame = &self.keeper.frame;
+        on_all_cores(&self.created, |(id, external_id)| {
             let from = facts.partition_point(|fact| fact.customer < *id);
             let theirs = facts[from..].iter().take_while(|fact| fact.customer == *id);
-            (*id, fold_all(external_id.as_deref(), theirs, &self.keeper.frame))
-        };
-        self.created.iter().map(fold).collect()
+            (*id, fold_all(external_id.as_deref(), theirs, frame))
+        })
     }
 
     /// The holders whose row is new or no longer says what is so.
@@ -526,7 +560,7 @@ impl Batch<'_, '_> {
                 state.sum_up_orders(&self.keeper.frame);
             }
             let profile_changed = state.profile != profile_before;
-            folded.push(Kept { id: stored.id, folded: state, profile_changed });
+            folded.push(Kept { id: stored.id, folded: state, is_new: false, profile_changed });
         }
         Ok(is_stored)
     }
@@ -534,15 +568,16 @@ impl Batch<'_, '_> {
 
 impl Fresh {
     fn of(fact: NewFact) -> Self {
-        Self { subject: fact.identifiers.subject(), fact }
+        let subject = fact.identifiers.subject();
+        Self::told_of(fact, subject)
     }
 
-    fn identities(&self) -> Vec<Identity> {
-        let mut all = identities_of(&self.fact);
-        if let Some(subject) = self.subject.as_ref().filter(|subject| !all.contains(subject)) {
-            all.push(subject.clone());
+    fn told_of(fact: NewFact, subject: Option<Identity>) -> Self {
+        let mut named = identities_of(&fact);
+        if let Some(subject) = subject.as_ref().filter(|subject| !named.contains(subject)) {
+            named.push(subject.clone());
         }
-        all
+        Self { fact, subject, named }
     }
 }
 
@@ -571,7 +606,7 @@ fn forget(mut fact: NewFact, erased: &HashMap<&Identity, &Identity>) -> Option<F
         fact.body.order_id()?;
         fact.identifiers = crate::identity::Identifiers::default();
         fact.context = super::Context::default();
-        return Some(Fresh { fact, subject: Some(tombstone.clone()) });
+        return Some(Fresh::told_of(fact, Some(tombstone.clone())));
     }
     let is_erased = |identity: Identity| erased.contains_key(&identity);
     let named = &mut fact.identifiers;

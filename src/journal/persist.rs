@@ -6,7 +6,7 @@ use diesel::QueryResult;
 
 use super::fold::{Fact, Folded, Frame, fold_all};
 use super::store;
-use crate::customers::store as customers;
+use crate::customers::store::{self as customers, RollupToSave};
 use crate::db::Conn;
 use crate::orders;
 use crate::orders::store::ToSave;
@@ -17,6 +17,8 @@ use crate::visits::{self, Visit};
 pub(super) struct Kept {
     pub id: CustomerId,
     pub folded: Folded,
+    /// Made in this transaction: the profile is written already, a rollup not.
+    pub is_new: bool,
     /// Whether the profile has to be written too.
     pub profile_changed: bool,
 }
@@ -51,7 +53,7 @@ impl Keeper {
                 // What was theirs and is another's now goes, too.
                 let days_changed = folded.days_changed || !stored.rollup.state.days.is_empty();
                 let folded = Folded { days_changed, ..folded };
-                Kept { id: stored.id, folded, profile_changed: true }
+                Kept { id: stored.id, folded, is_new: false, profile_changed: true }
             })
             .collect();
         self.save(conn, &folded, &HashSet::new())
@@ -69,7 +71,14 @@ impl Keeper {
             .map(|kept| (kept.id, &kept.folded.profile))
             .collect();
         customers::save_profiles(conn, self.store, &profiles)?;
-        let rollups: Vec<_> = folded.iter().map(|kept| (kept.id, &kept.folded.rollup)).collect();
+        let rollups: Vec<_> = folded
+            .iter()
+            .map(|kept| RollupToSave {
+                customer: kept.id,
+                rollup: &kept.folded.rollup,
+                is_stored: !kept.is_new,
+            })
+            .collect();
         customers::save_rollups(conn, self.store, &self.frame.currency, self.changed_at, &rollups)?;
         let told: Vec<_> = folded
             .iter()

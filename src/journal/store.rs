@@ -8,11 +8,12 @@ use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
 use super::fold::Fact;
-use super::{Payload, Source};
+use super::{Payload, Source, on_all_cores};
 use crate::db::Conn;
+use crate::db::bulk::TOGETHER;
 use crate::db::schema::{fact_keys, facts, rollups};
-use crate::each_backend;
 use crate::identity::Identity;
+use crate::insert_new;
 use crate::primitives::{CustomerId, FactId, StoreId, Timestamp};
 
 const CHUNK: usize = 2_500;
@@ -88,41 +89,75 @@ pub fn unread_between(
     Ok(rows.into_iter().map(Unread).collect())
 }
 
+/// The key of a fact in its store.
+pub type Key<'a> = (Source, &'a str);
+
+#[derive(Insertable)]
+#[diesel(table_name = fact_keys, treat_none_as_default_value = false)]
+struct KeyRow {
+    store_id: StoreId,
+    source: Source,
+    source_key: String,
+}
+
+/// Those of `rows` that were not there.
+fn claim(conn: &mut Conn, rows: &[KeyRow]) -> QueryResult<Vec<(Source, String)>> {
+    let columns = (fact_keys::source, fact_keys::source_key);
+    let into = diesel::insert_into(fact_keys::table);
+    match conn {
+        Conn::Postgres(pg) => {
+            into.values(rows).on_conflict_do_nothing().returning(columns).get_results(pg)
+        }
+        Conn::Sqlite(sqlite) => {
+            let mut claimed = Vec::with_capacity(rows.len());
+            let (together, rest) = rows.as_chunks::<TOGETHER>();
+            for rows in together {
+                let query = into.values(rows).on_conflict_do_nothing().returning(columns);
+                claimed.extend(query.get_results::<(Source, String)>(sqlite)?);
+            }
+            for row in rest {
+                let query = into.values(row).on_conflict_do_nothing().returning(columns);
+                claimed.extend(query.get_results::<(Source, String)>(sqlite)?);
+            }
+            Ok(claimed)
+        }
+    }
+}
+
 /// Claims the keys; returns those that were free. Within one call a key is claimed once.
-pub fn claim_keys(
+pub fn claim_keys<'k>(
     conn: &mut Conn,
     store: StoreId,
-    keys: &[(Source, &str)],
-) -> QueryResult<HashSet<(Source, String)>> {
-    let mut free = HashSet::with_capacity(keys.len());
+    keys: &[Key<'k>],
+) -> QueryResult<HashSet<Key<'k>>> {
     // In the order of the index, neighbours meet on one page.
-    let mut keys = keys.to_vec();
-    keys.sort_unstable();
-    for part in keys.chunks(CHUNK) {
-        let rows: Vec<_> = part
-            .iter()
-            .map(|(source, key)| {
-                (
-                    fact_keys::store_id.eq(store),
-                    fact_keys::source.eq(*source),
-                    fact_keys::source_key.eq(*key),
-                )
-            })
-            .collect();
-        let claimed: Vec<(Source, String)> = each_backend!(&mut *conn, c => diesel::insert_into(fact_keys::table)
-            .values(&rows)
-            .on_conflict_do_nothing()
-            .returning((fact_keys::source, fact_keys::source_key))
-            .get_results(c))?;
-        free.extend(claimed);
+    let mut wanted = keys.to_vec();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut free = HashSet::with_capacity(wanted.len());
+    for part in wanted.chunks(CHUNK) {
+        let row = |(source, key): &Key<'_>| KeyRow {
+            store_id: store,
+            source: *source,
+            source_key: (*key).to_owned(),
+        };
+        let rows: Vec<KeyRow> = part.iter().map(row).collect();
+        let claimed = claim(conn, &rows)?;
+        if claimed.len() == part.len() {
+            free.extend(part);
+        } else {
+            let claimed: HashSet<Key<'_>> = claimed.iter().map(|(s, key)| (*s, &**key)).collect();
+            free.extend(part.iter().filter(|key| claimed.contains(*key)));
+        }
     }
     Ok(free)
 }
 
 pub fn insert(conn: &mut Conn, store: StoreId, new: &[Fact]) -> QueryResult<()> {
     for part in new.chunks(CHUNK) {
-        let rows = part.iter().map(|fact| row(store, fact)).collect::<QueryResult<Vec<_>>>()?;
-        each_backend!(&mut *conn, c => diesel::insert_into(facts::table).values(&rows).execute(c))?;
+        let rows = on_all_cores(part, |fact| row(store, fact));
+        let rows = rows.into_iter().collect::<QueryResult<Vec<_>>>()?;
+        insert_new!(conn, facts::table, rows)?;
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use diesel::upsert::excluded;
 use super::{Order, OrderStatus, Refund, Standing};
 use crate::db::Conn;
 use crate::db::schema::{order_keys, order_lines, orders, refunds};
-use crate::each_backend;
 use crate::identity::Identity;
 use crate::primitives::{Currency, CustomerId, StoreId, Timestamp};
+use crate::{each_backend, insert_new};
 
 const CHUNK: usize = 1_500;
 
@@ -35,6 +35,12 @@ pub fn holders(conn: &mut Conn, store: StoreId, order_ids: &[&str]) -> QueryResu
     Ok(found)
 }
 
+/// Holders of orders that nobody held.
+pub fn create_holders(conn: &mut Conn, rows: &[Holder]) -> QueryResult<()> {
+    insert_new!(conn, order_keys::table, rows)
+}
+
+/// In place of those before.
 pub fn save_holders(conn: &mut Conn, rows: &[Holder]) -> QueryResult<()> {
     for part in rows.chunks(CHUNK) {
         each_backend!(&mut *conn, c => diesel::insert_into(order_keys::table)
@@ -95,12 +101,12 @@ struct RefundRow {
 
 #[derive(Insertable)]
 #[diesel(table_name = order_lines, treat_none_as_default_value = false)]
-struct LineRow<'a> {
+struct LineRow {
     customer_id: CustomerId,
-    order_id: &'a str,
+    order_id: String,
     line: i32,
-    product_id: Option<&'a str>,
-    name: Option<&'a str>,
+    product_id: Option<String>,
+    name: Option<String>,
     quantity: f64,
     unit_price: Option<i64>,
 }
@@ -196,9 +202,15 @@ pub struct ToSave<'a> {
 
 /// Writes orders with their refunds, and the lines of those whose lines are known.
 pub fn save(conn: &mut Conn, store: StoreId, told: &[ToSave<'_>]) -> QueryResult<()> {
-    for part in told.chunks(CHUNK) {
-        let rows: Vec<OrderRow> =
-            part.iter().map(|o| row(o.customer, store, o.order_id, o.order)).collect();
+    let (stored, new): (Vec<_>, Vec<_>) = told.iter().partition(|order| order.is_stored);
+    let rows = |part: &[&ToSave<'_>]| -> Vec<OrderRow> {
+        part.iter().map(|o| row(o.customer, store, o.order_id, o.order)).collect()
+    };
+    for part in new.chunks(CHUNK) {
+        insert_new!(conn, orders::table, rows(part))?;
+    }
+    for part in stored.chunks(CHUNK) {
+        let rows = rows(part);
         each_backend!(&mut *conn, c => diesel::insert_into(orders::table)
             .values(&rows)
             .on_conflict((orders::customer_id, orders::order_id))
@@ -255,25 +267,22 @@ fn save_lines(conn: &mut Conn, told: &[ToSave<'_>]) -> QueryResult<()> {
             order_lines::customer_id.eq(o.customer).and(order_lines::order_id.eq(o.order_id));
         diesel::delete(order_lines::table.filter(of_order)).execute(conn)?;
     }
-    let rows: Vec<LineRow<'_>> = told
+    let rows: Vec<LineRow> = told
         .iter()
         .flat_map(|o| {
             o.order.lines.iter().flatten().zip(1..).map(move |(line, number)| (o, line, number))
         })
         .map(|(o, line, number)| LineRow {
             customer_id: o.customer,
-            order_id: o.order_id,
+            order_id: o.order_id.to_owned(),
             line: number,
-            product_id: (!line.id.is_empty()).then_some(line.id.as_str()),
-            name: line.name.as_deref(),
+            product_id: (!line.id.is_empty()).then(|| line.id.clone()),
+            name: line.name.clone(),
             quantity: line.quantity.unwrap_or(1.0),
             unit_price: line.price,
         })
         .collect();
-    for part in rows.chunks(CHUNK) {
-        each_backend!(&mut *conn, c => diesel::insert_into(order_lines::table).values(part).execute(c))?;
-    }
-    Ok(())
+    insert_new!(conn, order_lines::table, rows)
 }
 
 pub fn save_refunds(

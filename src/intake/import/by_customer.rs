@@ -50,21 +50,18 @@ impl ByCustomer {
 
     /// All facts, as many at once as fit in memory, sorted by customer; each one's stay in the order of the file.
     /// Nearly every customer's come in one window.
-    pub fn windows(mut self) -> io::Result<impl Iterator<Item = io::Result<Vec<NewFact>>>> {
-        let in_memory = match self.shares.is_empty() {
-            true => Some(Ok(sorted(self.waiting))),
-            false => {
-                self.set_down()?;
-                None
-            }
-        };
+    pub fn windows(mut self) -> io::Result<Windows> {
+        if self.shares.is_empty() {
+            return Ok(Windows { in_memory: self.waiting, shares: Vec::new() });
+        }
+        self.set_down()?;
         let mut shares = Vec::with_capacity(self.shares.len());
         for share in self.shares {
             let mut file = share.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.rewind()?;
-            shares.push(Share { lines: BufReader::new(file), line: Vec::new() });
+            shares.push(BufReader::new(file));
         }
-        Ok(in_memory.into_iter().chain(shares.into_iter().flatten()))
+        Ok(Windows { in_memory: Vec::new(), shares })
     }
 }
 
@@ -74,33 +71,35 @@ fn share_of(fact: &NewFact) -> usize {
     (hash % SHARES as u64) as usize
 }
 
-fn sorted(mut facts: Vec<NewFact>) -> Vec<NewFact> {
-    facts.sort_by_cached_key(|fact| fact.identifiers.subject());
-    facts
+/// All facts, window by window.
+pub(super) struct Windows {
+    in_memory: Vec<NewFact>,
+    shares: Vec<BufReader<File>>,
 }
 
-/// A share, read back window by window.
-struct Share {
-    lines: BufReader<File>,
-    line: Vec<u8>,
-}
-
-impl Share {
+impl Windows {
+    /// Reads as many shares as fill a window: small ones are stored together.
     fn next_window(&mut self) -> io::Result<Vec<NewFact>> {
-        let (mut facts, mut bytes) = (Vec::new(), 0);
-        while facts.len() < WINDOW && bytes < WINDOW_BYTES {
-            self.line.clear();
-            if self.lines.read_until(b'\n', &mut self.line)? == 0 {
+        let mut facts = std::mem::take(&mut self.in_memory);
+        let (mut line, mut bytes) = (Vec::new(), 0);
+        while let Some(share) = self.shares.last_mut() {
+            if facts.len() >= WINDOW || bytes >= WINDOW_BYTES {
                 break;
             }
-            bytes += self.line.len();
-            facts.push(serde_json::from_slice(&self.line)?);
+            line.clear();
+            bytes += share.read_until(b'\n', &mut line)?;
+            if line.is_empty() {
+                self.shares.pop();
+            } else {
+                facts.push(serde_json::from_slice(&line)?);
+            }
         }
-        Ok(sorted(facts))
+        facts.sort_by_cached_key(|fact: &NewFact| fact.identifiers.subject());
+        Ok(facts)
     }
 }
 
-impl Iterator for Share {
+impl Iterator for Windows {
     type Item = io::Result<Vec<NewFact>>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -11,10 +11,6 @@ use crate::journal::{Answer, AppendError, Body, Journal, NewFact};
 use crate::primitives::StoreId;
 use crate::products::{self, Product};
 
-/// Facts in one transaction: keys lie scattered over their indexes, so that each of a small transaction's rows would
-/// dirty pages of its own.
-const TRANSACTION: usize = 20_000;
-
 /// What became of the orders, customers or products that a file tells of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -60,17 +56,11 @@ impl Sink<NewFact> for FactSink<'_> {
         let mut counts = Counts::default();
         let mut storing: Option<Storing> = None;
         for window in std::mem::take(&mut self.waiting).windows().map_err(ImportError::SetAside)? {
-            let mut facts = window.map_err(ImportError::SetAside)?.into_iter();
-            loop {
-                let batch: Vec<NewFact> = facts.by_ref().take(TRANSACTION).collect();
-                if batch.is_empty() {
-                    break;
-                }
-                // While one batch is written the next is made ready.
-                let next = self.begin(batch)?;
-                if let Some(before) = storing.replace(next) {
-                    before.finish(&mut counts, self.stored)?;
-                }
+            // One window is one transaction: keys lie scattered over their indexes, so that each of a small
+            // transaction's rows would dirty pages of its own. While one is written the next is made ready.
+            let next = self.begin(window.map_err(ImportError::SetAside)?)?;
+            if let Some(before) = storing.replace(next) {
+                before.finish(&mut counts, self.stored)?;
             }
         }
         if let Some(last) = storing {
