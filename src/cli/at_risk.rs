@@ -9,8 +9,8 @@ use super::table::Table;
 use crate::db::{Db, DbError};
 use crate::primitives::mask_formula;
 use crate::scoring::WorklistItem;
-use crate::scoring::store::{WorklistQuery, worklist};
 use crate::scoring::why_now::Language;
+use crate::scoring::worklist::{WorklistQuery, worklist};
 use crate::stores::Store;
 
 #[derive(Args)]
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::primitives::{CustomerId, Money, Timestamp};
     use crate::scoring::Rfm;
-    use crate::scoring::store::WorklistCustomer;
+    use crate::scoring::worklist::WorklistCustomer;
 
     #[test]
     fn a_name_that_is_a_formula_is_masked_in_csv() {

@@ -7,6 +7,7 @@ mod checkpoint;
 pub mod copy;
 mod migrate;
 mod pool;
+mod prepared;
 pub mod schema;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use checkpoint::Checkpoints;
 pub use migrate::MigrateError;
 use pool::ConnManager;
 pub use pool::{Backend, DatabaseUrl, InvalidDatabaseUrl};
+pub use prepared::Prepared;
 
 /// A connection to either database. Queries the enum cannot express `match` on it at the last call.
 #[derive(diesel::MultiConnection)]

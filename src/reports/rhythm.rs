@@ -115,5 +115,5 @@ fn tenth(days: f64) -> f64 {
 }
 
 fn shown(estimate: f64) -> f64 {
-    crate::scoring::store::shown_estimate(estimate)
+    crate::scoring::worklist::shown_estimate(estimate)
 }

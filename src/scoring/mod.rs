@@ -19,6 +19,7 @@ pub mod segments;
 pub mod store;
 pub mod visitor;
 pub mod why_now;
+pub mod worklist;
 
 #[cfg(test)]
 mod reference;
@@ -29,8 +30,9 @@ pub use run::{
     Report, ScoreError, rescore_changed, score_as_of, score_store, score_store_learning_every,
 };
 pub use segments::Segments;
-pub use store::{Run, ScoredCustomer, Worklist, WorklistItem};
+pub use store::{Run, ScoredCustomer};
 pub use visitor::{VisitorSegment, is_of_visitors};
+pub use worklist::{Worklist, WorklistItem};
 
 use crate::text_enum;
 

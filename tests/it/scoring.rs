@@ -9,8 +9,9 @@ use homing::journal::{
 use homing::primitives::{Currency, CustomerId, Delay, Money, StoreId, Timestamp};
 use homing::reports::calibration::calibration;
 use homing::reports::movements::movements;
-use homing::scoring::store::{WorklistQuery, score_of, shown, worklist};
+use homing::scoring::store::{score_of, shown};
 use homing::scoring::why_now::Language;
+use homing::scoring::worklist::{WorklistQuery, worklist};
 use homing::scoring::{self, Report, ScoreError, Segment, VisitorSegment};
 use homing::stores::{self, Store};
 

@@ -7,8 +7,8 @@ use super::page::{cursor, limit, shown};
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
 use crate::primitives::{Currency, Money, Timestamp};
-use crate::scoring::store::{WorklistQuery, worklist};
 use crate::scoring::why_now::Language;
+use crate::scoring::worklist::{WorklistQuery, worklist};
 use crate::scoring::{Segment, WorklistItem};
 
 #[derive(Deserialize)]

@@ -24,7 +24,7 @@ use crate::reports::customers::{Cursor, Row};
 use crate::reports::rhythm;
 use crate::reports::timeline::{self, Entry};
 use crate::rules;
-use crate::scoring::store::shown_estimate;
+use crate::scoring::worklist::shown_estimate;
 use crate::scoring::{self, Kind, Rfm, Segment, VisitorSegment};
 use crate::stores::{self, Store};
 
