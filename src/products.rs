@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use serde::{Deserialize, Serialize};
 
-use crate::db::Conn;
 use crate::db::schema::products;
+use crate::db::{Conn, few_lengths, kept};
 use crate::each_backend;
 use crate::primitives::{Currency, StoreId, Timestamp};
 
@@ -97,8 +97,9 @@ const CHUNK: usize = 2_000;
 pub fn find(conn: &mut Conn, store: StoreId, ids: &[String]) -> QueryResult<Vec<Product>> {
     let mut found = Vec::new();
     for part in ids.chunks(CHUNK) {
-        let wanted = products::store_id.eq(store).and(products::product_id.eq_any(part));
-        found.extend(Product::query().filter(wanted).get_results(conn)?);
+        let wanted = products::store_id.eq(store);
+        let wanted = wanted.and(products::product_id.eq_any(few_lengths(part)));
+        found.extend(kept(Product::query().filter(wanted)).get_results(conn)?);
     }
     Ok(found)
 }

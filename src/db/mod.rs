@@ -5,6 +5,7 @@
 pub mod bulk;
 mod checkpoint;
 pub mod copy;
+mod kept;
 mod migrate;
 mod pool;
 mod prepared;
@@ -19,6 +20,7 @@ use diesel::r2d2::{Pool, PooledConnection};
 use diesel::sqlite::SqliteConnection;
 
 use checkpoint::Checkpoints;
+pub use kept::{few_lengths, few_sizes, kept, parameters, plan_once};
 pub use migrate::MigrateError;
 use pool::ConnManager;
 pub use pool::{Backend, DatabaseUrl, InvalidDatabaseUrl};

@@ -3,24 +3,28 @@
 use std::collections::HashSet;
 
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::{Decision, Enrolment, EnrolmentStatus, NewDecision, Outcome, Reason};
-use crate::db::Conn;
 use crate::db::schema::{decisions, enrolments, rules};
-use crate::each_backend;
+use crate::db::{Conn, few_lengths, few_sizes, kept};
 use crate::primitives::{
     CustomerId, DecisionId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp,
 };
 
-/// 17 columns times this stay below SQLite's 32,766 parameters.
-const CHUNK: usize = 1_500;
+/// So many customers are asked about at once.
+const CHUNK: usize = 1_024;
+/// So many rows are written by one statement: more of them save nothing.
+const ROWS: usize = 128;
 
 /// All enrolments of `customers`, oldest first.
 pub fn enrolments_of(conn: &mut Conn, customers: &[CustomerId]) -> QueryResult<Vec<Enrolment>> {
     let mut found = Vec::new();
     for part in customers.chunks(CHUNK) {
-        let query = Enrolment::query().filter(enrolments::customer_id.eq_any(part));
-        found.extend(query.order((enrolments::customer_id, enrolments::id)).get_results(conn)?);
+        let query = Enrolment::query()
+            .filter(enrolments::customer_id.eq_any(few_lengths(part)))
+            .order((enrolments::customer_id, enrolments::id));
+        found.extend(kept(query).get_results(conn)?);
     }
     Ok(found)
 }
@@ -30,11 +34,17 @@ pub fn enrol(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<HashSet<Enrolmen
     let mut inserted = HashSet::with_capacity(new.len());
     for part in new.chunks(CHUNK) {
         give_way(conn, part)?;
-        let ids: Vec<EnrolmentId> = each_backend!(&mut *conn, c => diesel::insert_into(enrolments::table)
+    }
+    for part in few_sizes(new, ROWS) {
+        let insert = diesel::insert_into(enrolments::table)
             .values(part)
             .on_conflict_do_nothing()
-            .returning(enrolments::id)
-            .get_results(c))?;
+            .returning(enrolments::id);
+        let ids: Vec<EnrolmentId> = match &mut *conn {
+            Conn::Postgres(pg) => kept(insert).get_results(pg)?,
+            // diesel keeps it by itself: a row at a time.
+            Conn::Sqlite(sqlite) => insert.get_results(sqlite)?,
+        };
         inserted.extend(ids);
     }
     Ok(inserted)
@@ -57,21 +67,21 @@ fn give_way(conn: &mut Conn, new: &[Enrolment]) -> QueryResult<()> {
     diesel::delete(theirs).execute(conn).map(|_| ())
 }
 
+/// What is open and only shadow, in the words of its index: with parameters in their place SQLite would not find it, and
+/// read all that was ever enrolled.
+fn open_shadow() -> diesel::expression::SqlLiteral<Bool> {
+    diesel::dsl::sql("shadow AND status IN ('active', 'waiting')")
+}
+
 /// Whether a rule that is live now still has open what it began in shadow.
 pub fn has_open_shadows(conn: &mut Conn, rules: &[RuleId]) -> QueryResult<bool> {
-    let open = enrolments::table
-        .filter(enrolments::shadow.eq(true))
-        .filter(enrolments::status.eq_any([EnrolmentStatus::Active, EnrolmentStatus::Waiting]))
-        .filter(enrolments::rule_id.eq_any(rules));
+    let open = enrolments::table.filter(open_shadow()).filter(enrolments::rule_id.eq_any(rules));
     Ok(open.select(enrolments::id).first::<EnrolmentId>(conn).optional()?.is_some())
 }
 
 /// Ends what `rule` began in shadow.
 pub fn end_shadows(conn: &mut Conn, rule: RuleId) -> QueryResult<usize> {
-    let open = enrolments::table
-        .filter(enrolments::shadow.eq(true))
-        .filter(enrolments::status.eq_any([EnrolmentStatus::Active, EnrolmentStatus::Waiting]))
-        .filter(enrolments::rule_id.eq(rule));
+    let open = enrolments::table.filter(open_shadow()).filter(enrolments::rule_id.eq(rule));
     diesel::update(open)
         .set((
             enrolments::status.eq(EnrolmentStatus::Stopped),
@@ -140,7 +150,7 @@ pub fn end(
         .filter(enrolments::status.eq(EnrolmentStatus::Active));
     let ended =
         diesel::update(row).set((enrolments::status.eq(status), enrolments::reason.eq(reason)));
-    Ok(ended.execute(conn)? > 0)
+    Ok(kept(ended).execute(conn)? > 0)
 }
 
 /// As [`end`], of many that end alike.
@@ -150,13 +160,13 @@ pub fn end_all(
     status: EnrolmentStatus,
     reason: Option<Reason>,
 ) -> QueryResult<usize> {
-    let (customers, ids): (Vec<CustomerId>, Vec<EnrolmentId>) = ended.iter().copied().unzip();
+    let (customers, ids): (Vec<CustomerId>, Vec<EnrolmentId>) =
+        few_lengths(ended).into_iter().unzip();
     let rows = enrolments::table
         .filter(enrolments::customer_id.eq_any(customers))
         .filter(enrolments::id.eq_any(ids))
         .filter(enrolments::status.eq(EnrolmentStatus::Active));
-    diesel::update(rows)
-        .set((enrolments::status.eq(status), enrolments::reason.eq(reason)))
+    kept(diesel::update(rows).set((enrolments::status.eq(status), enrolments::reason.eq(reason))))
         .execute(conn)
 }
 
@@ -210,7 +220,7 @@ struct DecisionRow {
 
 /// Writes lines of the ledger. `new_id` makes their ids, in order.
 pub fn record(conn: &mut Conn, new: &[NewDecision], new_id: impl Fn() -> i64) -> QueryResult<()> {
-    for part in new.chunks(CHUNK) {
+    for part in few_sizes(new, ROWS) {
         let rows: Vec<DecisionRow> = part
             .iter()
             .map(|decision| DecisionRow {
@@ -227,7 +237,11 @@ pub fn record(conn: &mut Conn, new: &[NewDecision], new_id: impl Fn() -> i64) ->
                 message_id: decision.message,
             })
             .collect();
-        each_backend!(&mut *conn, c => diesel::insert_into(decisions::table).values(&rows).execute(c))?;
+        let insert = diesel::insert_into(decisions::table).values(&rows);
+        match &mut *conn {
+            Conn::Postgres(pg) => kept(insert).execute(pg)?,
+            Conn::Sqlite(sqlite) => insert.execute(sqlite)?,
+        };
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::decide::{Pass, plan};
 use super::store::{self, Reach};
 use super::{campaign, dates, stays, steps};
-use crate::db::{Conn, Db, DbError};
+use crate::db::{Conn, Db, DbError, plan_once};
 use crate::ledger::{self, Instants};
 use crate::outbox::door::clicks_until;
 use crate::outbox::{self, Tally};
@@ -87,6 +87,7 @@ pub fn pass(
     let mut busy = Vec::new();
     for batch in customers.chunks(situation::store::BATCH) {
         tally.add(db.write_here(|conn| -> Result<_, DbError> {
+            plan_once(conn)?;
             let free = situation::store::lock_free(conn, batch)?;
             busy.extend(batch.iter().filter(|id| free.binary_search(id).is_err()));
             decide(conn, &pass, at, &free, None)

@@ -236,7 +236,7 @@ pub fn last_words(
     let rows: Vec<LastWord> = diesel::sql_query(format!(
         "SELECT d.customer_id, d.at, d.outcome, d.reason FROM decisions d JOIN \
          (SELECT customer_id, MAX(id) AS id FROM decisions WHERE customer_id IN ({ids}) GROUP BY customer_id) l \
-         ON l.customer_id = d.customer_id AND l.id = d.id",
+         ON l.customer_id = d.customer_id AND l.id = d.id WHERE d.customer_id IN ({ids})",
     ))
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.customer_id, row)).collect())

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::{Pause, PauseReason, Rule, RuleStatus, StoredRule};
 use crate::db::schema::{rule_versions, rules};
-use crate::db::{Conn, lock_store};
+use crate::db::{Conn, few_lengths, kept, lock_store};
 use crate::primitives::{RuleId, StoreId, Timestamp};
 
 type Row = (
@@ -70,9 +70,12 @@ pub fn all(conn: &mut Conn, store: StoreId) -> QueryResult<Vec<StoredRule>> {
 /// Those of `ids` that are in the store's settings, as they are in force.
 pub fn some(conn: &mut Conn, store: StoreId, ids: &[RuleId]) -> QueryResult<Vec<StoredRule>> {
     let some = in_force!().filter(
-        rules::store_id.eq(store).and(rules::retired_at.is_null()).and(rules::id.eq_any(ids)),
+        rules::store_id
+            .eq(store)
+            .and(rules::retired_at.is_null())
+            .and(rules::id.eq_any(few_lengths(ids))),
     );
-    all_stored(some.load(conn)?)
+    all_stored(kept(some).load(conn)?)
 }
 
 /// The rules that decide: those that are live, and those in shadow.

@@ -12,10 +12,10 @@ use super::{
 };
 use super::{behaviour, entered_at, weak};
 use crate::customers::State;
-use crate::db::Conn;
 use crate::db::schema::{
     assignments, at_risk_stays, customers, orders, rollups, scores, segment_history, suppressions,
 };
+use crate::db::{Conn, few_lengths, kept};
 use crate::ledger::{self, Enrolment};
 use crate::primitives::{CustomerId, EmailAddress, RuleId, StoreId, Timestamp, Zone};
 use crate::rules::condition::{Needs, Subject};
@@ -147,18 +147,21 @@ pub fn load_for(
 }
 
 fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<Vec<Situation>> {
-    let people: Vec<CustomerRow> = CustomerRow::query()
-        .filter(customers::id.eq_any(ids))
+    let asked = &few_lengths(ids);
+    let people = CustomerRow::query()
+        .filter(customers::id.eq_any(asked))
         .filter(customers::store_id.eq(store.id))
         .filter(customers::merged_into.is_null())
-        .filter(customers::erased_at.is_null())
-        .get_results(conn)?;
+        .filter(customers::erased_at.is_null());
+    let people: Vec<CustomerRow> = kept(people).get_results(conn)?;
     let mut people = by(people, |row| row.id);
-    let rows = RollupRow::query().filter(rollups::customer_id.eq_any(ids)).get_results(conn)?;
+    let rows = RollupRow::query().filter(rollups::customer_id.eq_any(asked));
+    let rows = kept(rows).get_results(conn)?;
     let mut rollups = by(rows, |row: &RollupRow| row.customer_id);
-    let rows = ScoreRow::query().filter(scores::customer_id.eq_any(ids)).get_results(conn)?;
+    let rows = ScoreRow::query().filter(scores::customer_id.eq_any(asked));
+    let rows = kept(rows).get_results(conn)?;
     let mut scores = by(rows, |row: &ScoreRow| row.customer_id);
-    let first_scored = first_scored(conn, ids)?;
+    let first_scored = first_scored(conn, asked)?;
     let keys: Vec<&String> = people.values().filter_map(|row| row.email_key.as_ref()).collect();
     let suppressed = suppressed(conn, store.id, &keys)?;
     let with_orders: Vec<CustomerId> =
@@ -169,19 +172,21 @@ fn load_part(conn: &mut Conn, store: &Store, ids: &[CustomerId]) -> QueryResult<
         enrolments.entry(enrolment.customer_id).or_default().push(enrolment);
     }
     let mut arms: HashMap<CustomerId, Vec<(String, Arm)>> = HashMap::new();
-    let drawn: Vec<(CustomerId, String, Arm)> = assignments::table
-        .filter(assignments::customer_id.eq_any(ids))
-        .select((assignments::customer_id, assignments::experiment, assignments::arm))
-        .load(conn)?;
+    let drawn = assignments::table.filter(assignments::customer_id.eq_any(asked)).select((
+        assignments::customer_id,
+        assignments::experiment,
+        assignments::arm,
+    ));
+    let drawn: Vec<(CustomerId, String, Arm)> = kept(drawn).load(conn)?;
     for (customer, experiment, arm) in drawn {
         arms.entry(customer).or_default().push((experiment, arm));
     }
 
     let mut stays: HashMap<CustomerId, Vec<(RuleId, Timestamp)>> = HashMap::new();
-    let open: Vec<(CustomerId, RuleId, Timestamp)> = at_risk_stays::table
-        .filter(at_risk_stays::customer_id.eq_any(ids).and(at_risk_stays::left_at.is_null()))
-        .select((at_risk_stays::customer_id, at_risk_stays::rule_id, at_risk_stays::since))
-        .load(conn)?;
+    let open = at_risk_stays::table
+        .filter(at_risk_stays::customer_id.eq_any(asked).and(at_risk_stays::left_at.is_null()))
+        .select((at_risk_stays::customer_id, at_risk_stays::rule_id, at_risk_stays::since));
+    let open: Vec<(CustomerId, RuleId, Timestamp)> = kept(open).load(conn)?;
     for (customer, rule, since) in open {
         stays.entry(customer).or_default().push((rule, since));
     }
@@ -243,10 +248,12 @@ fn first_scored(
     conn: &mut Conn,
     ids: &[CustomerId],
 ) -> QueryResult<HashMap<CustomerId, FirstScored>> {
-    let stays: Vec<(CustomerId, Timestamp, String)> = segment_history::table
-        .filter(segment_history::customer_id.eq_any(ids))
-        .select((segment_history::customer_id, segment_history::since, segment_history::segment))
-        .load(conn)?;
+    let stays = segment_history::table.filter(segment_history::customer_id.eq_any(ids)).select((
+        segment_history::customer_id,
+        segment_history::since,
+        segment_history::segment,
+    ));
+    let stays: Vec<(CustomerId, Timestamp, String)> = kept(stays).load(conn)?;
     let mut first: HashMap<CustomerId, FirstScored> = HashMap::new();
     for (customer, since, segment) in stays {
         let (ever, as_buyer) = first.entry(customer).or_default();
@@ -271,11 +278,11 @@ pub fn suppressed(
     if email_keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let found: Vec<String> = suppressions::table
+    let found = suppressions::table
         .filter(suppressions::store_id.eq(store))
-        .filter(suppressions::email_key.eq_any(email_keys))
-        .select(suppressions::email_key)
-        .load(conn)?;
+        .filter(suppressions::email_key.eq_any(few_lengths(email_keys)))
+        .select(suppressions::email_key);
+    let found: Vec<String> = kept(found).load(conn)?;
     Ok(found.into_iter().collect())
 }
 
@@ -292,14 +299,14 @@ fn first_and_last_orders(
         .nullable()
         .eq(rollups::first_order_at)
         .or(orders::placed_at.nullable().eq(rollups::last_order_at));
-    let found: Vec<(CustomerId, Timestamp, String, String)> = orders::table
+    let found = orders::table
         .inner_join(rollups::table.on(rollups::customer_id.eq(orders::customer_id)))
-        .filter(orders::customer_id.eq_any(ids))
+        .filter(orders::customer_id.eq_any(few_lengths(ids)))
         .filter(orders::counts.eq(true))
         .filter(first_or_last)
         .order((orders::customer_id, orders::order_id.desc()))
-        .select((orders::customer_id, orders::placed_at, orders::order_id, orders::told_by))
-        .load(conn)?;
+        .select((orders::customer_id, orders::placed_at, orders::order_id, orders::told_by));
+    let found: Vec<(CustomerId, Timestamp, String, String)> = kept(found).load(conn)?;
     let with_words = found.into_iter().map(|(customer, at, id, told_by)| {
         let words: HashMap<String, Timestamp> = serde_json::from_str(&told_by).unwrap_or_default();
         ((customer, at), (id, words.into_values().max().unwrap_or(at).max(at)))

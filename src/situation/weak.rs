@@ -8,8 +8,9 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::{Situation, WeakLink, WeakOrder};
-use crate::db::Conn;
 use crate::db::schema::{orders, rollups};
+use crate::db::{Conn, few_lengths, kept, parameters};
+use crate::each_backend;
 use crate::journal::OrderStatus;
 use crate::primitives::{CustomerId, StoreId, Timestamp};
 
@@ -96,22 +97,22 @@ fn pairs(
     ids: Option<&[CustomerId]>,
 ) -> QueryResult<Vec<(CustomerId, CustomerId, WeakLink)>> {
     let mut found = Vec::new();
-    for (link, sql) in queries(store, ids) {
-        let pairs: Vec<Pair> = diesel::sql_query(sql).load(conn)?;
+    let ids = ids.map(few_lengths);
+    for (link, sql) in queries(store, ids.as_ref().map(Vec::len)) {
+        let pairs: Vec<Pair> = each_backend!(&mut *conn, c => {
+            let query = diesel::sql_query(sql).into_boxed();
+            kept(ids.iter().flatten().fold(query, |query, id| query.bind::<BigInt, _>(id))).load(c)
+        })?;
         found.extend(pairs.into_iter().map(|pair| (pair.customer_id, pair.other_id, link)));
     }
     Ok(found)
 }
 
-/// What [`pairs`] asks. By index ranges from each customer's own phone number and identities; devices that name one
+/// What [`pairs`] asks, of so many customers, or of all. By index ranges from each customer's own phone number and identities; devices that name one
 /// customer alone end the look after one row.
-pub fn queries(store: StoreId, ids: Option<&[CustomerId]>) -> [(WeakLink, String); 2] {
-    let among = |column: &str| match ids {
-        Some(ids) => {
-            // Numbers of our own: no binds are needed.
-            let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
-            format!(" AND {column} IN ({})", ids.join(", "))
-        }
+pub fn queries(store: StoreId, customers: Option<usize>) -> [(WeakLink, String); 2] {
+    let among = |column: &str| match customers {
+        Some(n) => format!(" AND {column} IN ({})", parameters(1, n)),
         None => String::new(),
     };
     let few = |table: &str, columns: &str| {

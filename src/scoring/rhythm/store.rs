@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Rhythm;
 use super::basket::{Bought, Repurchase};
-use crate::db::Conn;
 use crate::db::schema::{repurchases, rhythms};
+use crate::db::{Conn, few_lengths, kept, parameters};
 use crate::each_backend;
 use crate::primitives::{CustomerId, StoreId, Timestamp};
 
@@ -263,12 +263,16 @@ pub fn expected(conn: &mut Conn, ids: &[CustomerId]) -> QueryResult<Vec<Expected
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    sql_query(format!(
+    let ids = few_lengths(ids);
+    let sql = format!(
         "SELECT q.customer_id, q.product_id, p.name, q.ordered_at, q.bought_at, q.gap_days, q.expected_from, q.expected_at, \
          q.expected_until, q.probability FROM repurchases q \
          LEFT JOIN products p ON p.store_id = q.store_id AND p.product_id = q.product_id \
          WHERE q.customer_id IN ({}) ORDER BY q.customer_id, q.expected_at, q.product_id",
-        list(ids)
-    ))
-    .load(conn)
+        parameters(1, ids.len())
+    );
+    each_backend!(conn, c => {
+        let query = sql_query(sql).into_boxed();
+        kept(ids.iter().fold(query, |query, id| query.bind::<BigInt, _>(id))).load(c)
+    })
 }

@@ -1,0 +1,101 @@
+//! Statements that each connection prepares once and keeps.
+
+use diesel::backend::Backend;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+
+use super::Conn;
+
+/// A query whose text comes again and again. diesel keeps by itself only what it can tell by its type: no list, no update,
+/// and no SQL of our own. To read such a statement and plan it costs more than to run it, most of all on PostgreSQL
+/// over a table in parts.
+///
+/// Each text is kept for as long as its connection lives, so texts must be few: lists are brought to [`few_lengths`],
+/// rows to [`few_sizes`], and what differs from call to call is bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept<Q>(Q);
+
+pub fn kept<Q>(query: Q) -> Kept<Q> {
+    Kept(query)
+}
+
+impl<Q, DB> QueryFragment<DB> for Kept<Q>
+where
+    DB: Backend,
+    Q: QueryFragment<DB>,
+{
+    fn walk_ast<'b>(&'b self, pass: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        self.0.walk_ast(pass)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &DB) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<Q> QueryId for Kept<Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Q: Query> Query for Kept<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, C: diesel::connection::Connection> RunQueryDsl<C> for Kept<Q> {}
+
+/// Lets PostgreSQL plan each kept statement of this transaction once for all its values, and by indexes. Left to itself
+/// it plans a look at sixteen parts of a table anew each time, which takes longer than the look; and what it planned
+/// while the tables were small it would keep when they are large.
+pub fn plan_once(conn: &mut Conn) -> QueryResult<()> {
+    match conn {
+        Conn::Postgres(pg) => pg.batch_execute(
+            "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off",
+        ),
+        Conn::Sqlite(_) => Ok(()),
+    }
+}
+
+/// The list brought to a length that is a power of two: its last entry stands there again until then, which changes
+/// nothing where it is asked what is among them.
+pub fn few_lengths<T: Clone>(list: &[T]) -> Vec<T> {
+    let mut longer = list.to_vec();
+    if let Some(last) = list.last() {
+        longer.resize(list.len().next_power_of_two(), last.clone());
+    }
+    longer
+}
+
+/// Rows to be written, in parts whose sizes are powers of two, at most `most`, which is one.
+pub fn few_sizes<T>(rows: &[T], most: usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let largest = rest.len().checked_ilog2()?;
+        let (part, others) = rest.split_at((1 << largest).min(most));
+        rest = others;
+        Some(part)
+    })
+}
+
+/// `$3, $4, $5`: so many parameters from the third on.
+pub fn parameters(from: usize, n: usize) -> String {
+    (from..from + n).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_rows_come_in_few_lengths() {
+        assert_eq!(few_lengths(&[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5, 5, 5, 5]);
+        assert_eq!(few_lengths::<i32>(&[]), [0; 0]);
+        let rows: Vec<usize> = (0..300).collect();
+        let sizes = |n: usize| few_sizes(&rows[..n], 128).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(300), [128, 128, 32, 8, 4]);
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(parameters(3, 2), "$3, $4");
+    }
+}
