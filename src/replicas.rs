@@ -75,6 +75,13 @@ pub fn leave(conn: &mut Conn, replica: &Replica, now: Timestamp) -> QueryResult<
     diesel::delete(replicas::table.filter(gone)).execute(conn).map(|_| ())
 }
 
+/// How many live.
+pub fn alive(conn: &mut Conn, now: Timestamp) -> QueryResult<u32> {
+    let alive = replicas::table.filter(replicas::seen_at.gt(now.minus(ALIVE)));
+    let n: i64 = diesel::QueryDsl::count(alive).get_result(conn)?;
+    Ok(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
 /// All that were heard of within a day, the longest-serving first.
 pub fn heard_of(conn: &mut Conn, now: Timestamp) -> QueryResult<Vec<Replica>> {
     let recent = Replica::query().filter(replicas::seen_at.ge(now.minus(REMEMBERED)));

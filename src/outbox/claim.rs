@@ -9,8 +9,8 @@ use diesel::sql_types::BigInt;
 use super::door::{self, House, Knock, Verdict};
 use super::lease::{self, Leases};
 use super::{Message, MessageStatus, Tally, settle};
-use crate::db::Conn;
 use crate::db::schema::{messages, orders};
+use crate::db::{Conn, few_lengths, kept};
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EmailAddress, MessageId, RuleId, Timestamp};
 use crate::restores;
@@ -120,7 +120,7 @@ fn judge_due(
     let customers: Vec<CustomerId> = keys.iter().map(|key| key.customer_id).collect();
     // Read anew under the lock: another worker may have taken some between the look and the lock.
     let mut all_due = Message::query()
-        .filter(messages::customer_id.eq_any(&customers))
+        .filter(messages::customer_id.eq_any(few_lengths(&customers)))
         .filter(messages::status.eq(MessageStatus::Scheduled))
         .filter(messages::scheduled_at.le(desk.at.now))
         .order((messages::scheduled_at, messages::id))
@@ -130,7 +130,7 @@ fn judge_due(
     }
     // A lane says whose turn it is, not which message: what one customer is due leaves in the order in which it fell due.
     let mut of_customers: HashMap<CustomerId, VecDeque<Message>> = HashMap::new();
-    for message in all_due.get_results(conn)? {
+    for message in kept(all_due).get_results(conn)? {
         of_customers.entry(message.customer_id).or_default().push_back(message);
     }
     let due: Vec<Message> = customers
@@ -151,14 +151,14 @@ fn knocking(conn: &mut Conn, desk: &Desk, lane: &Lane, limit: i64) -> QueryResul
         // The write transaction already shuts out every other writer.
         Conn::Sqlite(_) => (format!("messages m INDEXED BY {index}"), ""),
     };
-    diesel::sql_query(format!(
+    let query = diesel::sql_query(format!(
         "SELECT m.customer_id, m.id FROM {from} WHERE m.store_id = $1 AND m.status = 'scheduled' \
          AND m.scheduled_at <= $2 AND {condition} ORDER BY m.scheduled_at, m.id LIMIT $3 {lock}"
     ))
     .bind::<BigInt, _>(desk.store.id)
     .bind::<BigInt, _>(desk.at.now)
-    .bind::<BigInt, _>(limit)
-    .load(conn)
+    .bind::<BigInt, _>(limit);
+    kept(query).load(conn)
 }
 
 /// Judges claimed messages anew, since too much time went by before they could be handed over. Those that may
@@ -397,14 +397,15 @@ fn neighbours(
     let span = sending.cap.map_or(Delay::ZERO, |cap| cap.within);
     let since = desk.at.now.minus(span.max(sending.min_gap.unwrap_or(Delay::ZERO)));
     let enrolments: Vec<_> = due.iter().map(|m| m.enrolment_id).collect();
+    let (customers, enrolments) = (few_lengths(customers), few_lengths(&enrolments));
     let left = messages::status
         .eq_any([MessageStatus::Sent, MessageStatus::Sending, MessageStatus::InDoubt])
         .or(messages::shadow.eq(true))
         .and(messages::sent_at.gt(since).or(messages::claimed_at.gt(since)));
-    let found: Vec<Message> = Message::query()
+    let found = Message::query()
         .filter(messages::customer_id.eq_any(customers))
-        .filter(left.assume_not_null().or(messages::enrolment_id.eq_any(enrolments)))
-        .get_results(conn)?;
+        .filter(left.assume_not_null().or(messages::enrolment_id.eq_any(enrolments)));
+    let found: Vec<Message> = kept(found).get_results(conn)?;
     let mut by_customer: HashMap<CustomerId, Vec<Message>> = HashMap::new();
     for message in found {
         by_customer.entry(message.customer_id).or_default().push(message);
@@ -422,14 +423,12 @@ fn hold(
     let row = messages::table
         .filter(messages::customer_id.eq(message.customer_id))
         .filter(messages::id.eq(message.id));
-    diesel::update(row)
-        .set((
-            messages::scheduled_at.eq(until),
-            messages::held_for.eq(reason),
-            messages::useful_until.eq(useful_until.unwrap_or(message.useful_until)),
-        ))
-        .execute(conn)?;
-    Ok(())
+    let update = diesel::update(row).set((
+        messages::scheduled_at.eq(until),
+        messages::held_for.eq(reason),
+        messages::useful_until.eq(useful_until.unwrap_or(message.useful_until)),
+    ));
+    kept(update).execute(conn).map(|_| ())
 }
 
 /// Cancels this one alone.
@@ -442,14 +441,13 @@ fn expire(
     let row = messages::table
         .filter(messages::customer_id.eq(message.customer_id))
         .filter(messages::id.eq(message.id));
-    diesel::update(row)
-        .set((
-            messages::status.eq(MessageStatus::Cancelled),
-            messages::held_for.eq(None::<Reason>),
-            messages::cancelled_for.eq(reason),
-            messages::claimed_at.eq(claimed_at),
-        ))
-        .execute(conn)?;
+    let update = diesel::update(row).set((
+        messages::status.eq(MessageStatus::Cancelled),
+        messages::held_for.eq(None::<Reason>),
+        messages::cancelled_for.eq(reason),
+        messages::claimed_at.eq(claimed_at),
+    ));
+    kept(update).execute(conn)?;
     Ok(Message {
         status: MessageStatus::Cancelled,
         held_for: None,

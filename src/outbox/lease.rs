@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::MessageStatus;
 use super::claim::{Claim, Desk};
-use crate::db::Conn;
 use crate::db::schema::messages;
+use crate::db::{Conn, few_lengths, kept, parameters};
 use crate::each_backend;
 use crate::primitives::{CustomerId, Delay, MessageId, StoreId, Timestamp};
 
@@ -55,12 +55,15 @@ impl Leases {
         if claims.is_empty() {
             return Ok(claims);
         }
+        let rows: Vec<&Claim> = few_lengths(&claims.iter().collect::<Vec<_>>());
         let sql = format!(
             "UPDATE messages SET status = 'sending', held_for = NULL, attempts = attempts + 1, claimed_at = $1, \
              lease_until = $2, lease_owner = $3, address = v.column3, exit = v.column4 FROM ({}) AS v \
              WHERE messages.customer_id = v.column1 AND messages.id = v.column2 AND messages.status = 'scheduled' \
-             RETURNING id, variant",
-            values(claims.len(), 4, 3)
+             AND messages.customer_id IN ({}) RETURNING id, variant",
+            values(rows.len(), 4, 3),
+            // Twice, since PostgreSQL would read the table's parts from end to end for the join.
+            parameters(4 + 4 * rows.len(), rows.len())
         );
         let leased: Vec<Leased> = each_backend!(conn, c => {
             let mut query = diesel::sql_query(sql)
@@ -68,14 +71,17 @@ impl Leases {
                 .bind::<BigInt, _>(desk.at.now)
                 .bind::<BigInt, _>(desk.at.machine.plus(LEASE))
                 .bind::<Text, _>(owner);
-            for claim in &claims {
+            for claim in &rows {
                 query = query
                     .bind::<BigInt, _>(claim.message.customer_id)
                     .bind::<BigInt, _>(claim.message.id)
                     .bind::<Text, _>(&claim.address)
                     .bind::<Nullable<Text>, _>(claim.by_other_exit.then_some("else"));
             }
-            query.load(c)
+            for claim in &rows {
+                query = query.bind::<BigInt, _>(claim.message.customer_id);
+            }
+            kept(query).load(c)
         })?;
         let mut variants: HashMap<MessageId, Option<String>> =
             leased.into_iter().map(|row| (row.id, row.variant)).collect();

@@ -7,6 +7,8 @@ pub mod claim;
 pub mod door;
 pub mod lease;
 mod message;
+mod pace;
+mod post;
 mod prepare;
 pub mod quiet;
 mod run;

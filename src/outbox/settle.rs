@@ -8,8 +8,8 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use super::claim::Desk;
 use super::lease::values;
 use super::{Message, MessageStatus, Tally, backoff};
-use crate::db::Conn;
 use crate::db::schema::{messages, suppressions};
+use crate::db::{Conn, few_lengths, kept, parameters};
 use crate::each_backend;
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
 use crate::mail::Delivery;
@@ -182,14 +182,16 @@ fn write_all(
     if firsts.is_empty() {
         return Ok(HashMap::new());
     }
+    let firsts = few_lengths(&firsts);
     let sql = format!(
         "UPDATE messages SET status = v.column4, scheduled_at = v.column5, held_for = v.column6, sent_at = v.column7, \
          last_reply = v.column8, subject = v.column9, lease_until = NULL, lease_owner = NULL FROM ({}) AS v \
          WHERE messages.customer_id = v.column1 AND messages.id = v.column2 AND messages.attempts = v.column3 \
          AND (messages.status = 'sending' OR (messages.status = 'in_doubt' AND v.column10 <> 'in_doubt') \
          OR (messages.status = 'scheduled' AND v.column4 = 'sent')) \
-         RETURNING id, customer_id, variant, exit",
-        values(firsts.len(), 10, 0)
+         AND messages.customer_id IN ({}) RETURNING id, customer_id, variant, exit",
+        values(firsts.len(), 10, 0),
+        parameters(1 + 10 * firsts.len(), firsts.len())
     );
     let rows: Vec<WrittenRow> = each_backend!(conn, c => {
         let mut query = diesel::sql_query(sql).into_boxed();
@@ -206,7 +208,10 @@ fn write_all(
                 .bind::<Nullable<Text>, _>(subject.as_deref())
                 .bind::<Text, _>(settled.outcome);
         }
-        query.load(c)
+        for (Report { message, .. }, _) in &firsts {
+            query = query.bind::<BigInt, _>(message.customer_id);
+        }
+        kept(query).load(c)
     })?;
     let rows = rows.into_iter().map(|row| (row.id, (row.customer_id, row.variant, row.exit)));
     Ok(rows.collect())

@@ -4,19 +4,23 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use super::{Message, MessageStatus, NewMessage};
-use crate::db::Conn;
 use crate::db::schema::messages;
-use crate::each_backend;
+use crate::db::{Conn, few_lengths, few_sizes, kept};
 use crate::ledger::Reason;
 use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, StoreId, Timestamp};
 
-/// 14 columns times this stay below SQLite's 32,766 parameters.
-const CHUNK: usize = 2_000;
+/// So many rows are written by one statement: more of them save nothing.
+const ROWS: usize = 128;
 
 /// Plans messages. Their key is (customer, rule, enrolment, step): a second one is a planner's mistake and fails.
 pub fn plan(conn: &mut Conn, new: &[NewMessage]) -> QueryResult<()> {
-    for part in new.chunks(CHUNK) {
-        each_backend!(&mut *conn, c => diesel::insert_into(messages::table).values(part).execute(c))?;
+    for part in few_sizes(new, ROWS) {
+        let insert = diesel::insert_into(messages::table).values(part);
+        match &mut *conn {
+            Conn::Postgres(pg) => kept(insert).execute(pg)?,
+            // diesel keeps it by itself: a row at a time.
+            Conn::Sqlite(sqlite) => insert.execute(sqlite)?,
+        };
     }
     Ok(())
 }
@@ -82,13 +86,17 @@ pub fn cancel_these(
         .execute(conn)
 }
 
+/// What rules in shadow planned, in the words of its index: with parameters in their place it would not be found.
+fn in_shadow() -> diesel::expression::SqlLiteral<Bool> {
+    diesel::dsl::sql("status = 'scheduled' AND shadow")
+}
+
 /// Cancels what `rule` planned in shadow: it is live now, and begins anew.
 pub fn end_shadows(conn: &mut Conn, store: StoreId, rule: RuleId) -> QueryResult<usize> {
     let rows = messages::table
         .filter(messages::store_id.eq(store))
         .filter(messages::rule_id.eq(rule))
-        .filter(messages::status.eq(MessageStatus::Scheduled))
-        .filter(messages::shadow.eq(true));
+        .filter(in_shadow());
     diesel::update(rows)
         .set((
             messages::status.eq(MessageStatus::Cancelled),
@@ -117,11 +125,11 @@ pub fn of_enrolments(
     customers: &[CustomerId],
     enrolments: &[EnrolmentId],
 ) -> QueryResult<Vec<Message>> {
-    Message::query()
-        .filter(messages::customer_id.eq_any(customers))
-        .filter(messages::enrolment_id.eq_any(enrolments))
-        .order((messages::enrolment_id, messages::step))
-        .get_results(conn)
+    let query = Message::query()
+        .filter(messages::customer_id.eq_any(few_lengths(customers)))
+        .filter(messages::enrolment_id.eq_any(few_lengths(enrolments)))
+        .order((messages::enrolment_id, messages::step));
+    kept(query).get_results(conn)
 }
 
 /// Lets a scheduled message knock at `now`, earlier than planned.
@@ -281,8 +289,7 @@ pub fn has_due(conn: &mut Conn, store: StoreId, now: Timestamp, shadow: bool) ->
         .limit(1)
         .into_boxed();
     if shadow {
-        // In these words, so that the index of them is found.
-        due = due.filter(diesel::dsl::sql::<Bool>("status = 'scheduled' AND shadow"));
+        due = due.filter(in_shadow());
     }
     Ok(due.first::<MessageId>(conn).optional()?.is_some())
 }

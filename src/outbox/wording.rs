@@ -6,8 +6,8 @@ use diesel::prelude::*;
 
 use super::claim::Claim;
 use crate::customers::{Basket, State};
-use crate::db::Conn;
 use crate::db::schema::{customers, enrolments, order_lines, orders, rollups};
+use crate::db::{Conn, few_lengths, kept};
 use crate::links::UnsubscribeToken;
 use crate::mail::message_id_for;
 use crate::mail::{CustomerWords, Headers, MailContext, ProductWords, StoreWords};
@@ -139,15 +139,18 @@ fn known(conn: &mut Conn, claims: &[Claim]) -> QueryResult<Known> {
     let ids: Vec<CustomerId> = claims.iter().map(|claim| claim.message.customer_id).collect();
     let enrolled: Vec<EnrolmentId> =
         claims.iter().map(|claim| claim.message.enrolment_id).collect();
-    let people: Vec<(CustomerId, Option<String>, Option<String>)> = customers::table
-        .filter(customers::id.eq_any(&ids))
-        .select((customers::id, customers::name, customers::locale))
-        .load(conn)?;
-    let states: Vec<(CustomerId, String)> = rollups::table
+    let (ids, enrolled) = (few_lengths(&ids), few_lengths(&enrolled));
+    let people = customers::table.filter(customers::id.eq_any(&ids)).select((
+        customers::id,
+        customers::name,
+        customers::locale,
+    ));
+    let people: Vec<(CustomerId, Option<String>, Option<String>)> = kept(people).load(conn)?;
+    let states = rollups::table
         .filter(rollups::customer_id.eq_any(&ids))
-        .select((rollups::customer_id, rollups::state))
-        .load(conn)?;
-    let episodes: Vec<(EnrolmentId, Timestamp, Timestamp, Option<String>)> = enrolments::table
+        .select((rollups::customer_id, rollups::state));
+    let states: Vec<(CustomerId, String)> = kept(states).load(conn)?;
+    let episodes = enrolments::table
         .filter(enrolments::customer_id.eq_any(&ids))
         .filter(enrolments::id.eq_any(&enrolled))
         .select((
@@ -155,8 +158,9 @@ fn known(conn: &mut Conn, claims: &[Claim]) -> QueryResult<Known> {
             enrolments::episode,
             enrolments::episode_until,
             enrolments::order_id,
-        ))
-        .load(conn)?;
+        ));
+    let episodes: Vec<(EnrolmentId, Timestamp, Timestamp, Option<String>)> =
+        kept(episodes).load(conn)?;
     let by_rhythm: Vec<CustomerId> = claims
         .iter()
         .filter(|claim| {

@@ -1,28 +1,30 @@
 //! The worker: claims what is due, composes, hands over, settles. No transaction is open while SMTP talks.
 //!
-//! Three things go on at once: one batch is claimed and put into words, those before it are in the air, and what has
-//! landed is settled. So neither the disk nor the mail server waits for the other.
+//! Two things go on at once: some messages are in the air, while what has landed before them is settled and what follows
+//! them is claimed. So neither the disk nor the mail server waits for the other.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::claim::{self, Desk};
-use super::run::{Post, Run};
+use super::post::Post;
+use super::run::Run;
 use super::settle;
 use super::{Tally, store};
 use crate::config::Config;
-use crate::db::{Backend, Db, DbError};
+use crate::db::{Backend, Conn, Db, DbError};
 use crate::ledger::Instants;
 use crate::mail::dkim::{KeyError, Signer};
 use crate::mail::{Composer, InvalidSmtpUrl, LoadError, Transport};
 use crate::metrics::Metrics;
-use crate::primitives::Clock;
+use crate::primitives::{Clock, Timestamp};
+use crate::replicas;
 use crate::secret::{Secret, random_token};
 use crate::stores::Store;
 
-/// Messages judged in one transaction: so many share each of its statements, and its way to the disk.
-pub(super) const MOST: usize = 32;
+/// What rules in shadow would send is judged so many at a time: nothing waits for it.
+const SHADOWS: i64 = 32;
 
 /// What is needed to turn a claimed message into mail that left.
 pub struct PostOffice {
@@ -57,6 +59,16 @@ impl PostOffice {
         let transport = config.smtp_url.as_ref().map(Transport::from_url).transpose()?;
         let public_url = config.public_url.clone();
         Ok(Self { db, composer, transport, secret, public_url, metrics })
+    }
+
+    /// How many processes share what each store may send in a second: all that serve this database, of which SQLite's
+    /// is one alone, whatever one that died before it has left written.
+    pub(super) async fn sharers(&self, machine: Timestamp) -> Result<u32, DbError> {
+        if self.db.backend() == Backend::Sqlite {
+            return Ok(1);
+        }
+        let alive = move |conn: &mut Conn| replicas::alive(conn, machine).map_err(DbError::from);
+        Ok(self.db.read(alive).await?.max(1))
     }
 }
 
@@ -129,7 +141,8 @@ pub async fn deliver_due(
         clocks,
         owner: owner_name().into(),
     });
-    Ok(Run::new(post).finish(stop).await?)
+    let sharers = post.sharers().await?;
+    Ok(Run::new(post, sharers).finish(stop).await?)
 }
 
 /// Read anew for each pass: a key that was put in its place is used at once.
@@ -151,7 +164,7 @@ async fn judge_shadows(
         let store = store.clone();
         let work = office.db.write(move |conn| -> Result<_, DbError> {
             let desk = Desk { store: &store, at: clocks.instants() };
-            Ok(claim::judge_shadows(conn, &desk, MOST as i64)?)
+            Ok(claim::judge_shadows(conn, &desk, SHADOWS)?)
         });
         let judged = work.await?;
         tally.add(judged.tally);

@@ -22,6 +22,7 @@ mod schema;
 mod outbox;
 mod occasions;
 mod planner;
+mod plans;
 mod properties;
 mod scoring;
 mod serve;

@@ -42,6 +42,9 @@ trigger = { kind = "first_order", after = "1s" }
 template = "first-order-thanks"
 "#;
 
+/// As many as one process hands over at once: no more may be in doubt when it dies.
+const IN_THE_AIR: u64 = 32;
+
 /// How often something is done; `HOMING_FAULT_KILLS` makes a long run of a short one.
 pub fn times(usual: u32) -> u32 {
     std::env::var("HOMING_FAULT_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
@@ -159,7 +162,9 @@ impl<'t> Trial<'t> {
         if !self.is_sqlite() {
             std::thread::sleep(Duration::from_millis(50));
         }
-        self.leased += self.leased_by(pid);
+        let leased = self.leased_by(pid);
+        assert!(leased <= IN_THE_AIR, "{leased} were claimed at once");
+        self.leased += leased;
         self.begin(replica);
     }
 
