@@ -4,13 +4,14 @@
 #   Postfix, relaying            what the usual durable queue delivers: each mail on the disk before it is taken
 #   ours, delivering             from the claim to the settled row, each mail composed, intent and result on the disk
 #   ours, ready texts            the transport alone, on one connection
-#   ours, planning               messages written to the outbox, a thousand in a transaction
+#   SQLite, inserting            bare rows of 200 bytes with one index, a thousand in a transaction: the limit of the disk
+#   ours, planning               messages planned: who is due, enrolments, their lines in the ledger, and the messages
 #   openssl and ours, signing    RSA of 2048 bits, on one core
 #
 #   benches/peers.sh [ROUNDS=5] [MAILS=10000] [sqlite|postgres] [4|20 kB]
 #
-# Wants Debian's postfix (root, to run a relay of its own on 127.0.0.1, with a queue in $TMPDIR) and openssl, and for
-# postgres a server's binaries; nothing outside the repository else. What is not there is left out, said aloud. All of it
+# Wants Debian's postfix (root, to run a relay of its own on 127.0.0.1, with a queue in $TMPDIR), openssl and python3, and
+# for postgres a server's binaries; nothing outside the repository else. What is not there is left out, said aloud. All of it
 # shares the cores, the receiving smtp-sink included. Figures of a machine that does other work are worth little: compare
 # the ratios, and look at the processor time beside them (docs/delivery.md has a table).
 set -eu
@@ -106,6 +107,27 @@ through_relay() { # mails
 }
 our() { "$ours" --bench --backend "$backend" --kb "$kb" "$@" | sed -n 's/.*"mails_s":\([0-9]*\).*"cpu_us":\([0-9]*\).*/\1 \2/p'; }
 
+# Its own work is in C, so that it is as fast as a bare program.
+rows() { # rows
+    rm -f "$work"/rows.db*
+    python3 - "$work/rows.db" "$1" <<'P'
+import random, sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+for line in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA cache_size=-65536",
+             "CREATE TABLE events(id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, key BLOB NOT NULL, body TEXT NOT NULL)",
+             "CREATE INDEX ev ON events(customer_id, at)"):
+    db.execute(line)
+n = int(sys.argv[2])
+rows = [(random.randrange(1000000), i, "order_placed", b"12345678", "b" * 160) for i in range(n)]
+begun = time.perf_counter()
+for at in range(0, n, 1000):
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany("INSERT INTO events(customer_id, at, kind, key, body) VALUES (?, ?, ?, ?, ?)", rows[at:at + 1000])
+    db.execute("COMMIT")
+print(round(n / (time.perf_counter() - begun)))
+P
+}
+
 key=tests/data/dkim/rsa_pkcs8.pem
 for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
@@ -118,7 +140,8 @@ for round in $(seq "$rounds"); do
     our --what deliver --mails "$mails" >>"$work/deliver"
     our --what deliver --mails "$mails" --dkim "$key" >>"$work/deliver_signed"
     our --what ready --mails "$mails" --at-once 1 >>"$work/ready1"
-    our --what enqueue --mails "$mails" >>"$work/enqueue"
+    ! have python3 || rows 100000 >>"$work/rows"
+    our --what enqueue --mails "$((mails * 2))" >>"$work/enqueue"
     our --what sign --mails 2000 --dkim "$key" >>"$work/sign"
     ! have openssl || openssl speed -seconds 1 rsa2048 2>/dev/null | awk '/^rsa 2048/ { print $6 }' >>"$work/openssl"
 done
@@ -140,7 +163,8 @@ row "ours, delivering" deliver wire16 "smtp-source"
 row "" deliver relay "Postfix"
 row "ours, delivering, DKIM-signed" deliver_signed
 row "ours, ready texts, 1 connection" ready1 wire1 "smtp-source"
-row "ours, planning" enqueue
+row "SQLite, inserting" rows
+row "ours, planning" enqueue rows "SQLite"
 row "openssl, signing (of a core)" openssl
 # Of a core too: by processor time, as openssl counts.
 if [ -s "$work/sign" ]; then
