@@ -17,9 +17,10 @@ use super::CliError;
 use super::table::Table;
 use crate::intake::csv::instant;
 use crate::primitives::Zone;
-use crate::scoring::models::Model;
+use crate::scoring::models::{Model, Params};
 use crate::scoring::predict::baselines::Baseline;
-use crate::scoring::predict::evaluate::{Figures, Forecast, Holdout};
+use crate::scoring::predict::contest::{ALLOWED_PCT, Harm};
+use crate::scoring::predict::evaluate::{Contests, Figures, Forecast, Holdout};
 use crate::scoring::predict::history::{histories, key_of};
 use crate::scoring::predict::{Choice, Day, Known, Learned, OrderLog, Purchase, Sufficiency};
 
@@ -99,10 +100,60 @@ struct Report {
     rows: Vec<Row>,
     customers: usize,
     orders_in_holdout: u64,
+    /// Whether the combination does harm: each figure beside that of the best single model in hindsight.
+    against_best: Contests,
+    /// Null where the log is taken to begin with the shop.
+    opening: Option<OpeningFound>,
+    /// The models run on the shop's own clock.
+    season: bool,
     /// What the combination would be made by here, and by which scores on the known past that was decided.
     choice: Choice,
     sufficiency: Sufficiency,
     backtest: crate::scoring::predict::Backtest,
+}
+
+/// Customers of before the log, and by what they are told in the combination.
+#[derive(Debug, Serialize)]
+struct OpeningFound {
+    first_day: Date,
+    /// Who was first seen by the end of this day is taken to have been a customer before.
+    until: Date,
+    customers_before: usize,
+    customers_since: usize,
+    models: Vec<PartedModel>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartedModel {
+    model: &'static str,
+    before: BTreeMap<String, f64>,
+    since: BTreeMap<String, f64>,
+}
+
+impl OpeningFound {
+    fn of(learned: &Learned, holdout: &Holdout) -> Option<Self> {
+        let opening = learned.opening?;
+        let before = holdout.known.iter().filter(|known| opening.holds(known)).count();
+        let models = learned.members.iter().filter_map(|member| {
+            let parted = member.parted?;
+            Some(PartedModel {
+                model: member.model.as_str(),
+                before: named(&parted.before.params),
+                since: named(&parted.since.params),
+            })
+        });
+        Some(Self {
+            first_day: date(opening.first_day),
+            until: date(opening.until),
+            customers_before: before,
+            customers_since: holdout.known.len() - before,
+            models: models.collect(),
+        })
+    }
+}
+
+fn named(params: &Params) -> BTreeMap<String, f64> {
+    params.named().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -140,21 +191,23 @@ pub fn run(args: &EvaluateLog) -> Result<(), CliError> {
 
 fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
     let known = histories(&holdout.known, Known::history);
+    let mut singles: Vec<(Model, Forecast)> = Vec::new();
     let mut rows: Vec<Row> = Model::ALL
         .into_iter()
         .map(|model| {
             let started = Instant::now();
             let fitted = model.fit(&known).ok();
             let took = started.elapsed();
-            let params = fitted.iter().flat_map(|fitted| fitted.params.named());
             let forecast = fitted.map(|fitted| holdout.by_model(&fitted.params));
-            Row {
+            let row = Row {
                 model: model.as_str(),
-                params: params.map(|(name, value)| (name.to_owned(), value)).collect(),
+                params: fitted.map(|fitted| named(&fitted.params)).unwrap_or_default(),
                 log_likelihood: fitted.map(|fitted| fitted.log_likelihood),
                 fit_ms: fitted.map(|_| took.as_secs_f64() * 1e3),
-                figures: judged(holdout, forecast),
-            }
+                figures: judged(holdout, forecast.as_ref()),
+            };
+            singles.extend(forecast.map(|forecast| (model, forecast)));
+            row
         })
         .collect();
     let started = Instant::now();
@@ -167,12 +220,13 @@ fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
             (format!("count_weight_{model}"), member.count_weight),
         ]
     });
+    let combined = holdout.by_combination(&learned);
     rows.push(Row {
         model: "combined",
         params: weights.collect(),
         log_likelihood: None,
         fit_ms: Some(took.as_secs_f64() * 1e3),
-        figures: judged(holdout, Some(holdout.by_combination(&learned))),
+        figures: holdout.judge(&combined),
     });
     for (model, baseline) in [("rfm_rate", Baseline::RfmRate), ("overdue", Baseline::Overdue)] {
         rows.push(Row {
@@ -180,13 +234,16 @@ fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
             params: BTreeMap::new(),
             log_likelihood: None,
             fit_ms: None,
-            figures: judged(holdout, holdout.by_baseline(&learned, baseline)),
+            figures: judged(holdout, holdout.by_baseline(&learned, baseline).as_ref()),
         });
     }
     Report {
         rows,
         customers: holdout.known.len(),
         orders_in_holdout: holdout.orders(),
+        against_best: holdout.contest(&combined, &singles),
+        opening: OpeningFound::of(&learned, holdout),
+        season: !learned.clock.is_even(),
         choice: learned.choice,
         sufficiency: learned.sufficiency,
         backtest: learned.backtest,
@@ -194,8 +251,8 @@ fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
 }
 
 /// Without a forecast, no figure applies.
-fn judged(holdout: &Holdout, forecast: Option<Forecast>) -> Figures {
-    forecast.map(|forecast| holdout.judge(&forecast)).unwrap_or_default()
+fn judged(holdout: &Holdout, forecast: Option<&Forecast>) -> Figures {
+    forecast.map(|forecast| holdout.judge(forecast)).unwrap_or_default()
 }
 
 fn print(report: &Report, args: &EvaluateLog) {
@@ -241,6 +298,17 @@ fn print(report: &Report, args: &EvaluateLog) {
         ]);
     }
     print!("{table}");
+    print_contests(&report.against_best);
+    if let Some(opening) = &report.opening {
+        println!(
+            "\nThe log begins in the middle: {} customers first seen by {} are taken to have been customers before, and are told by \
+             fits of their own; {} came since.",
+            opening.customers_before, opening.until, opening.customers_since
+        );
+    }
+    if report.season {
+        println!("\nThe combination runs on the shop's own clock: its year was told better so.");
+    }
     match (report.sufficiency, report.choice) {
         (Sufficiency::TooFew { more_repeat_orders }, _) => println!(
             "\nNot enough data yet (about {more_repeat_orders} more repeat orders): the combination is what is usual in shops."
@@ -257,6 +325,39 @@ fn print(report: &Report, args: &EvaluateLog) {
         ),
         _ => {}
     }
+}
+
+/// Whether the combination does harm, and whether that is more than chance.
+fn print_contests(contests: &Contests) {
+    let heads =
+        ["figure", "best single", "its", "combined less it", "± s.e.", "worse %", "± s.e.", ""];
+    let mut table = Table::new(&heads).numbers(&[2, 3, 4, 5, 6]);
+    for (name, contest) in contests.all() {
+        let Some(c) = contest else { continue };
+        table.row([
+            name.replace('_', " "),
+            c.best_model.to_string(),
+            format!("{:.4}", c.best),
+            format!("{:+.4}", c.difference),
+            format!("{:.4}", c.standard_error),
+            format!("{:+.2}", c.worse_pct),
+            format!("{:.2}", c.worse_pct_standard_error),
+            match c.harm {
+                Harm::None => format!("not {ALLOWED_PCT} % worse"),
+                Harm::WithinNoise => format!("over {ALLOWED_PCT} %, within noise"),
+                Harm::BeyondNoise => format!("over {ALLOWED_PCT} %, beyond noise"),
+            },
+        ]);
+    }
+    println!(
+        "\nAgainst the best single model of each figure, in hindsight (paired over customers):\n"
+    );
+    print!("{table}");
+}
+
+fn date(day: Day) -> Date {
+    let days = jiff::Span::new().try_days(i64::from(day)).unwrap_or_default();
+    Date::constant(1970, 1, 1).saturating_add(days)
 }
 
 fn day_number(date: Date) -> Result<Day, CliError> {

@@ -84,6 +84,13 @@ fn cdnow_is_judged_as_published() {
     at_most(&combined["ece_30d_pct"], 2.0);
     close(&combined["window80_coverage_pct"], 80.0, 3.0);
     assert!(combined["auc"].as_f64().unwrap() > 0.782);
+    does_no_harm(&report);
+    assert_eq!(report["against_best"]["mae"]["best_model"], "pareto_nbd");
+    let rmse = &report["against_best"]["rmse"];
+    let difference = combined["rmse"].as_f64().unwrap() - rmse["best"].as_f64().unwrap();
+    close(&rmse["difference"], difference, 1e-12);
+    assert!(rmse["standard_error"].as_f64().unwrap() > 0.0);
+    assert!(report["opening"].is_null() && report["season"] == false, "the cohort is new");
     assert!(row(&report, "rfm_rate")["window80_coverage_pct"].is_null());
 }
 
@@ -99,6 +106,16 @@ fn online_retail_is_judged_better_than_by_any_single_model() {
     at_most(&combined["log_loss"], 0.53);
     at_most(&combined["ece_pct"], 3.0);
     assert!(combined["auc"].as_f64().unwrap() > 0.74);
+    does_no_harm(&report);
+}
+
+/// At most 1 % worse than the best single model in hindsight, by each headline figure.
+fn does_no_harm(report: &Value) {
+    for figure in ["mae", "rmse", "log_loss"] {
+        let contest = &report["against_best"][figure];
+        assert_eq!(contest["harm"], "none", "{figure}: {contest}");
+        assert!(contest["worse_pct"].as_f64().unwrap() <= 1.0);
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! On each of several days of the past the models are fitted to what was known by then, and asked about a time that has
 //! since gone by. Outcomes are looked up in the log as known today, so nothing after today is ever used.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use super::super::models::{FitError, Fitted, Geometric, History, Model, Params};
@@ -29,7 +31,7 @@ const LEAST_OF_A_PART: u32 = 100;
 const SHORTEST_WINDOW: Day = 7;
 
 /// Customers whose past is replayed: more would not move a weight by a hundredth.
-pub const SAMPLE: usize = 20_000;
+pub const SAMPLE: usize = 10_000;
 
 /// What the models said of one stretch of time, and what happened in it. A row per customer.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +41,13 @@ pub struct Window {
     pub p_order: Vec<ByModel>,
     pub expected: Vec<ByModel>,
     pub orders: Vec<f64>,
+}
+
+/// What the models said of all customers. A row per customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    pub p_order: Vec<ByModel>,
+    pub expected: Vec<ByModel>,
 }
 
 /// One day of the past.
@@ -87,9 +96,33 @@ impl Fits {
         }
     }
 
-    /// What each model says: P(order) and expected orders in the next `t` (in the models' unit).
-    pub fn ask(&self, known: &Known, history: &History, t: f64) -> (ByModel, ByModel) {
-        ask(self.whose(known), history, t)
+    /// What each model says of each customer: P(order) and expected orders in each of the next `times` (in the models'
+    /// unit). A row per customer, for each of the times. Customers whom no model can tell apart are asked about once: most
+    /// ordered once, and share their day with others.
+    pub fn ask(&self, known: &[Known], passed: &[History], times: &[f64]) -> Vec<Said> {
+        let mut kinds: HashMap<(u32, u64, u64, bool), u32> = HashMap::new();
+        let mut first: Vec<usize> = Vec::new();
+        let kind_of: Vec<u32> = known
+            .iter()
+            .zip(passed)
+            .enumerate()
+            .map(|(i, (known, history))| {
+                let before = self.parted.is_some_and(|(opening, ..)| opening.holds(known));
+                let key = (history.x, history.t_x.to_bits(), history.age.to_bits(), before);
+                *kinds.entry(key).or_insert_with(|| {
+                    first.push(i);
+                    first.len() as u32 - 1
+                })
+            })
+            .collect();
+        let said: Vec<Vec<(ByModel, ByModel)>> =
+            first.par_iter().map(|i| ask(self.whose(&known[*i]), &passed[*i], times)).collect();
+        let of_time = |time: usize| {
+            let rows = kind_of.iter().map(|kind| said[*kind as usize][time]);
+            let (p_order, expected) = rows.unzip();
+            Said { p_order, expected }
+        };
+        (0..times.len()).map(of_time).collect()
     }
 
     /// As [`twin`], where it is so for everyone.
@@ -115,18 +148,20 @@ fn fit(known: &[Known], clock: &Clock) -> Result<[Fitted; MODELS], FitError> {
     Ok(fitted.try_into().expect("a fit per model"))
 }
 
-fn ask(fitted: &[Fitted; MODELS], history: &History, t: f64) -> (ByModel, ByModel) {
-    let (mut p_order, mut expected) = ([0.0; MODELS], [0.0; MODELS]);
+fn ask(fitted: &[Fitted; MODELS], history: &History, times: &[f64]) -> Vec<(ByModel, ByModel)> {
+    let mut said = vec![([0.0; MODELS], [0.0; MODELS]); times.len()];
     for i in 0..MODELS {
-        (p_order[i], expected[i]) = match twin(fitted, i) {
-            Some(twin) => (p_order[twin], expected[twin]),
-            None => {
-                let outlook = fitted[i].params.outlook(history);
-                (outlook.p_order(t), outlook.expected(t))
-            }
-        };
+        let twin = twin(fitted, i);
+        let outlook = twin.is_none().then(|| fitted[i].params.outlook(history));
+        for ((p_order, expected), t) in said.iter_mut().zip(times) {
+            (p_order[i], expected[i]) = match (twin, &outlook) {
+                (Some(twin), _) => (p_order[twin], expected[twin]),
+                (None, Some(outlook)) => (outlook.p_order(*t), outlook.expected(*t)),
+                (None, None) => unreachable!("who has no twin is asked"),
+            };
+        }
     }
-    (p_order, expected)
+    said
 }
 
 /// The earlier model that this one has become: with k = 1, a regular model is its irregular kin.
@@ -188,13 +223,12 @@ fn origin(
     let raw: Vec<[f64; FEATURES]> =
         known.iter().zip(&passed).map(|(k, h)| features::raw(k, h)).collect();
     let scale = Scale::of(&raw);
-    let windows = horizons
-        .iter()
-        .map(|horizon| {
-            let days = (*horizon).min(today - day);
-            let t = clock.ahead(day, f64::from(days));
-            let (p_order, expected) =
-                known.par_iter().zip(&passed).map(|(k, h)| fitted.ask(k, h, t)).unzip();
+    let lengths: Vec<Day> = horizons.iter().map(|horizon| (*horizon).min(today - day)).collect();
+    let times: Vec<f64> = lengths.iter().map(|days| clock.ahead(day, f64::from(*days))).collect();
+    let windows = lengths
+        .into_iter()
+        .zip(fitted.ask(&known, &passed, &times))
+        .map(|(days, Said { p_order, expected })| {
             let orders = seen.iter().map(|(own, _)| orders_between(own.purchases, day, day + days));
             Window { days, p_order, expected, orders: orders.map(f64::from).collect() }
         })

@@ -121,11 +121,26 @@ impl<'a> Curve<'a> {
         self.mixture.p_alive()
     }
 
-    /// P(at least one order in the next `days`).
+    /// P(at least one order in the next `days`): never more than the orders expected.
     pub fn p_order(&self, days: f64) -> f64 {
         if days <= 0.0 {
             return 0.0;
         }
+        let chance = self.chance(days);
+        chance.min(recalibrate::between(chance, self.count(days)))
+    }
+
+    /// E(orders in the next `days`): never less than the probability of one.
+    pub fn expected(&self, days: f64) -> f64 {
+        if days <= 0.0 {
+            return 0.0;
+        }
+        let count = self.count(days);
+        count.max(recalibrate::between(self.chance(days), count))
+    }
+
+    /// P(an order), as learnt by itself.
+    fn chance(&self, days: f64) -> f64 {
         if let Some((p, _)) = self.by_rule(days) {
             return p;
         }
@@ -139,20 +154,16 @@ impl<'a> Curve<'a> {
         }
     }
 
-    /// E(orders in the next `days`): never less than the probability of one.
-    pub fn expected(&self, days: f64) -> f64 {
-        if days <= 0.0 {
-            return 0.0;
-        }
-        let counted = match (self.by_rule(days), self.anchor_at(days)) {
+    /// Expected orders, as learnt by themselves.
+    fn count(&self, days: f64) -> f64 {
+        match (self.by_rule(days), self.anchor_at(days)) {
             (Some((_, orders)), _) => orders,
             (None, Some(anchor)) => anchor.count * anchor.count_shift.exp(),
             (None, None) => {
                 let shift = self.shift(days, |anchor| anchor.count_shift);
                 self.mixture.count(self.learned, days) * shift.map_or(1.0, f64::exp)
             }
-        };
-        counted.max(self.p_order(days))
+        }
     }
 
     /// By the plain rule, where the shop's past chose one.

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::baselines::Baseline;
+use super::contest::{Contest, Loss};
 use super::history::{DAYS_A_UNIT, Day, Known, OrderLog, next_order, orders_between};
 use super::metrics::{self, Decile};
 use super::{Learned, window};
-use crate::scoring::models::Params;
+use crate::scoring::models::{Model, Params};
 
 /// The short horizon that is always looked at besides the one asked for.
 const MONTH: Day = 30;
@@ -49,6 +50,20 @@ pub struct Figures {
     pub auc_30d: Option<f64>,
     pub ece_30d_pct: Option<f64>,
     pub window80_coverage_pct: Option<f64>,
+}
+
+/// The combination beside the best single model in hindsight, by each headline figure: whether it does harm.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Contests {
+    pub mae: Option<Contest>,
+    pub rmse: Option<Contest>,
+    pub log_loss: Option<Contest>,
+}
+
+impl Contests {
+    pub fn all(&self) -> [(&'static str, Option<Contest>); 3] {
+        [("mae", self.mae), ("rmse", self.rmse), ("log_loss", self.log_loss)]
+    }
 }
 
 impl Holdout {
@@ -154,6 +169,20 @@ impl Holdout {
             ece_30d_pct: in_month
                 .and_then(|month| metrics::ece_pct(&forecast.p_order_month, month)),
             window80_coverage_pct: window80,
+        }
+    }
+
+    pub fn contest(&self, combined: &Forecast, models: &[(Model, Forecast)]) -> Contests {
+        let ordered: Vec<bool> = self.orders.iter().map(|orders| *orders > 0.0).collect();
+        let by = |loss: &dyn Fn(&Forecast) -> Option<Loss>| {
+            let models: Vec<(Model, Loss)> =
+                models.iter().filter_map(|(model, told)| Some((*model, loss(told)?))).collect();
+            Contest::of(&loss(combined)?, &models)
+        };
+        Contests {
+            mae: by(&|told| Loss::mae(&told.expected, &self.orders)),
+            rmse: by(&|told| Loss::rmse(&told.expected, &self.orders)),
+            log_loss: by(&|told| Loss::log_loss(&told.p_order, &ordered)),
         }
     }
 

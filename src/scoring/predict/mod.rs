@@ -10,6 +10,8 @@
 
 pub mod backtest;
 pub mod baselines;
+pub mod contest;
+mod correct;
 mod curve;
 pub mod evaluate;
 mod features;
@@ -124,6 +126,30 @@ pub enum Choice {
 pub struct Backtest {
     pub origins: Vec<Replayed>,
     pub horizons: Vec<Scores>,
+    /// What the past was asked before the models were weighed, in this sequence.
+    #[serde(default)]
+    pub asked: Vec<Asked>,
+}
+
+/// Whether the past is told better by something that shops may or may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    #[serde(flatten)]
+    pub about: About,
+    /// Log loss of a mixture of equal parts over all days and horizons, with it and without.
+    pub with: f64,
+    pub without: f64,
+    /// It told the past so much better that it is used, unless a later one did better still.
+    pub better: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub enum About {
+    /// The shop's own clock.
+    Season,
+    /// Customers first seen by the end of this day as a population of their own.
+    Opening { until: Day },
 }
 
 /// A day of the past that was replayed.

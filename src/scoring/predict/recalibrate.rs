@@ -31,6 +31,13 @@ pub fn chance(logit: f64) -> f64 {
     1.0 / (1.0 + (-logit).exp())
 }
 
+/// Where the two meet when more is told of the chance of an order than of the orders expected, which cannot be.
+///
+/// They are learnt apart, each by what it is judged by, so either may be the wrong one: each gives way by half.
+pub fn between(chance: f64, expected: f64) -> f64 {
+    0.5 * (chance + expected)
+}
+
 /// Correction of the log odds: a level, a slope on the models' own log odds, and the features.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Chance {

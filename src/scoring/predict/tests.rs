@@ -179,6 +179,9 @@ fn customers_of_before_the_log_are_no_newcomers() {
     let (log, split) = (begun_in_the_middle(31), 210);
     let learned = Learned::from_log(&log, split, &[30, 120]);
     let opening = learned.opening.expect("the log begins in the middle");
+    let about = About::Opening { until: opening.until };
+    let answer = learned.backtest.asked.iter().find(|asked| asked.about == about).unwrap();
+    assert!(answer.better && answer.with < answer.without, "{answer:?}");
     let holdout = Holdout::of(&log, split, 120);
     let told = holdout.judge(&holdout.by_combination(&learned));
     let mut blind = learned.clone();
