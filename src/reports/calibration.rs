@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::db::Conn;
 use crate::primitives::{StoreId, Timestamp};
 use crate::scoring::learning::Judged;
+use crate::scoring::models::Params;
 use crate::scoring::predict::evaluate::Figures;
 use crate::scoring::predict::metrics::Decile;
 use crate::scoring::predict::{Backtest, Choice, Day, Sufficiency};
@@ -28,6 +29,10 @@ pub struct Calibration {
     /// About so many more first orders of known visitors are wanted.
     pub prospects_needed: Option<usize>,
     pub choice: Choice,
+    /// Customers of before the log; `None` where the store's first orders are taken for first.
+    pub opening: Option<OpeningInUse>,
+    /// The models run on the store's own clock, in which the high season is long.
+    pub season: bool,
     pub models: Vec<ModelInUse>,
     pub backtest: Backtest,
     /// What would have been forecast 30, 90 and 365 days ago, knowing nothing of what came since.
@@ -64,11 +69,23 @@ impl ProspectsJudged {
     }
 }
 
+/// Who was a customer before the log began is told by fits of their own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OpeningInUse {
+    pub first_day: Date,
+    /// Who was first seen by the end of this day.
+    pub until: Date,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelInUse {
     pub model: &'static str,
+    /// Fitted to everyone.
     pub params: serde_json::Map<String, serde_json::Value>,
     pub log_likelihood: f64,
+    /// Fitted to those of before the log and to those who came since; `None` without an opening.
+    pub params_before: Option<serde_json::Map<String, serde_json::Value>>,
+    pub params_since: Option<serde_json::Map<String, serde_json::Value>>,
     /// Its part in probabilities, and in expected orders.
     pub chance_weight: f64,
     pub count_weight: f64,
@@ -104,11 +121,16 @@ impl Calibration {
     fn of(newest: Learnt, before: Option<&Learnt>) -> Self {
         let learned = newest.learning.orders;
         let models = learned.members.iter().map(|member| {
-            let params = member.fitted.params.named().into_iter();
+            let named = |params: &Params| {
+                let named = params.named().into_iter();
+                named.map(|(name, value)| (name.to_owned(), value.into())).collect()
+            };
             ModelInUse {
                 model: member.model.as_str(),
-                params: params.map(|(name, value)| (name.to_owned(), value.into())).collect(),
+                params: named(&member.fitted.params),
                 log_likelihood: member.fitted.log_likelihood,
+                params_before: member.parted.map(|parted| named(&parted.before.params)),
+                params_since: member.parted.map(|parted| named(&parted.since.params)),
                 chance_weight: member.chance_weight,
                 count_weight: member.count_weight,
             }
@@ -128,6 +150,11 @@ impl Calibration {
                 _ => None,
             },
             choice: learned.choice,
+            opening: learned.opening.map(|opening| OpeningInUse {
+                first_day: date(opening.first_day),
+                until: date(opening.until),
+            }),
+            season: !learned.clock.is_even(),
             models: models.collect(),
             backtest: learned.backtest.clone(),
             horizons: newest.report.horizons.into_iter().map(|j| horizon(j, before)).collect(),

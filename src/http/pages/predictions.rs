@@ -26,6 +26,8 @@ pub struct PredictionsPage {
     /// Empty: nothing was learnt yet.
     pub learned: String,
     pub note: String,
+    /// What was found about the store's past besides: customers of before the log, a season.
+    pub found: Vec<String>,
     pub recap: Html,
     pub horizons: Vec<HorizonLink>,
     pub plot: Option<Plot>,
@@ -64,7 +66,8 @@ pub struct ModelRow {
     pub name: String,
     pub chances: String,
     pub orders: String,
-    pub params: String,
+    /// One line, or one each for customers of before the log and those since.
+    pub params: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -110,6 +113,7 @@ fn build(
     PredictionsPage {
         learned: format.text("predictions.learned", &[("when", &format.when(found.learned_at))]),
         note: note(format, found),
+        found: special(format, found),
         recap: horizon.map_or_else(Html::default, |horizon| recap(format, horizon)),
         horizons: found
             .horizons
@@ -163,6 +167,16 @@ fn note(format: &Format, found: &Calibration) -> String {
         (false, None) => format.text("predictions.young", &[]),
         (true, _) => made_by(format, found.choice),
     }
+}
+
+/// What is not so in every store.
+fn special(format: &Format, found: &Calibration) -> Vec<String> {
+    let opening = found
+        .opening
+        .as_ref()
+        .map(|opening| format.text("predictions.opening", &[("day", &format.date(opening.until))]));
+    let season = found.season.then(|| format.text("predictions.season", &[]));
+    opening.into_iter().chain(season).collect()
 }
 
 fn made_by(format: &Format, choice: Choice) -> String {
@@ -275,18 +289,29 @@ fn models(format: &Format, found: &Calibration) -> Vec<ModelRow> {
         .models
         .iter()
         .map(|one| {
-            let params = one.params.iter().map(|(name, value)| match value.as_f64() {
-                Some(value) => format!("{name} {value:.3}"),
-                None => format!("{name} {value}"),
-            });
+            let params = match (&one.params_before, &one.params_since) {
+                (Some(before), Some(since)) => vec![
+                    format.text("predictions.params_before", &[("params", &params(before))]),
+                    format.text("predictions.params_since", &[("params", &params(since))]),
+                ],
+                _ => vec![params(&one.params)],
+            };
             ModelRow {
                 name: words::known(format, "model", one.model),
                 chances: format.percent(one.chance_weight, 0),
                 orders: format.percent(one.count_weight, 0),
-                params: params.collect::<Vec<_>>().join(", "),
+                params,
             }
         })
         .collect()
+}
+
+fn params(named: &serde_json::Map<String, serde_json::Value>) -> String {
+    let each = named.iter().map(|(name, value)| match value.as_f64() {
+        Some(value) => format!("{name} {value:.3}"),
+        None => format!("{name} {value}"),
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn visitors(format: &Format, found: &Calibration) -> Vec<Pair> {
