@@ -1,6 +1,8 @@
 //! The HTTP server: routes, what is asked about the process itself, and what is logged and counted of a request.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Payload, Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, Payload, Server, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpMessage, HttpResponse, HttpServer, web};
 use diesel::prelude::*;
 use futures::StreamExt;
@@ -31,6 +34,9 @@ const CONNECTIONS: usize = 4_096;
 
 /// A client that takes longer to send a body is gone, or means harm.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client that for so long takes nothing of an answer is gone, or means harm.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Binds the configured address and serves on as many threads as there are cores, until its handle stops it.
 ///
@@ -58,6 +64,7 @@ pub fn start(
     .client_request_timeout(Duration::from_secs(10))
     .keep_alive(Duration::from_secs(75))
     .max_connections(CONNECTIONS)
+    .on_connect(give_up_on_the_silent)
     .bind(listen)?;
     let address = server.addrs().first().copied().unwrap_or(listen);
     Ok((server.run(), address))
@@ -158,6 +165,36 @@ async fn patient(
     Ok(response.map_body(|_, body| Answer { body, _unread: unread }))
 }
 
+/// Has the kernel end a connection whose other side takes nothing of what is sent to it, alive or not: no timer of the
+/// server runs while an answer is being written, and the answer would be held for ever.
+fn give_up_on_the_silent(connection: &dyn Any, _: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        limit_silence(stream.as_fd(), UNREAD);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn limit_silence(socket: BorrowedFd<'_>, limit: Duration) {
+    let millis = libc::c_uint::try_from(limit.as_millis()).unwrap_or(libc::c_uint::MAX);
+    let size = size_of_val(&millis) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads `size` bytes of a number that lives on.
+    // A socket that refuses goes on without the limit.
+    unsafe {
+        let value = (&raw const millis).cast();
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_USER_TIMEOUT,
+            value,
+            size,
+        );
+    }
+}
+
+/// Elsewhere the system's own patience ends such a connection.
+#[cfg(not(target_os = "linux"))]
+fn limit_silence(_: BorrowedFd<'_>, _: Duration) {}
+
 /// An answer, and with it the body that it leaves unread: the server hangs up after such an answer, but goes on reading
 /// what nobody holds any more.
 struct Answer {
@@ -249,5 +286,29 @@ impl RootSpanBuilder for Spans {
                 tracing::debug!("a request is answered");
             }
         });
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn who_takes_nothing_of_an_answer_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // It lives on, and never reads.
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut served, _) = listener.accept().unwrap();
+        limit_silence(served.as_fd(), Duration::from_millis(200));
+        let answer = [0; 65_536];
+        let ended = loop {
+            if let Err(error) = served.write_all(&answer) {
+                break error;
+            }
+        };
+        assert_eq!(ended.kind(), ErrorKind::TimedOut);
     }
 }
