@@ -29,6 +29,7 @@ pub mod clicks; //     clicks and opens of mails: a person's or a machine's
 pub mod planner; //    due candidates in, decisions out
 pub mod backtest; //   what a rule would have done, under a virtual clock
 pub mod gallery; //    ready rules to begin with
+pub mod retention; //  what is too old to be kept goes
 pub mod schedule; //   ticks that wake the runs
 pub mod experiments; // what a rule caused, by those whom chance left out of it
 pub mod reports; //    read-only queries for pages and the API

@@ -17,12 +17,16 @@ use crate::outbox::worker::{self, Clocks, PostOffice};
 use crate::planner::{self, Positions};
 use crate::primitives::{Delay, StoreId, Timestamp};
 use crate::replicas::{self, Replica};
+use crate::retention::{self, Gone};
 use crate::rules;
 use crate::scoring;
-use crate::stores::{self, Store};
+use crate::stores::{self, Retention, Store};
 
 /// Whether a store should be scored anew is asked this often.
 const SCORING_TICK: Duration = Duration::from_secs(60);
+
+/// What is too old is let go this often: seldom enough to be no work, often enough that little goes at once.
+const RETENTION_TICK: Duration = Duration::from_secs(3_600);
 
 /// Whether rules do harm is asked this often.
 const WATCH_EVERY: Delay = Delay::seconds(300);
@@ -38,6 +42,7 @@ struct Runs {
     /// This process among those that serve one database; `None` where it is the only one.
     replica: Option<Replica>,
     scoring: Mutex<()>,
+    retention: Mutex<()>,
     /// Until when each store's changed customers are scored anew: a mere hint.
     rescored: Mutex<HashMap<StoreId, Timestamp>>,
     /// When each store's rules were last watched.
@@ -70,6 +75,7 @@ impl Runner {
             sending: Mutex::default(),
             replica,
             scoring: Mutex::new(()),
+            retention: Mutex::new(()),
             rescored: Mutex::default(),
             watched: Mutex::default(),
         });
@@ -92,6 +98,7 @@ impl Runner {
             scheduler.add(every(every_beat, |runs| Box::pin(runs.beat()))?).await?;
         }
         scheduler.add(every(SCORING_TICK, |runs| Box::pin(runs.score()))?).await?;
+        scheduler.add(every(RETENTION_TICK, |runs| Box::pin(runs.let_go()))?).await?;
         scheduler.start().await?;
         // At once, not a tick later: a restart should not be felt.
         tasks.spawn({
@@ -252,6 +259,43 @@ impl Runs {
                 }
                 Err(error) => {
                     tracing::error!(store = %id, error = %chain(&*error), "scoring failed")
+                }
+            }
+        }
+    }
+}
+
+impl Runs {
+    /// Deletes what is too old, unless another process is at it.
+    async fn let_go(self: Arc<Self>) {
+        let Ok(_single) = self.retention.try_lock() else { return };
+        let stores = match self.stores().await {
+            Ok(stores) => stores,
+            Err(error) => return tracing::error!(%error, "the stores could not be read"),
+        };
+        for store in stores.into_iter().filter(|store| store.retention != Retention::default()) {
+            let (db, id, now) = (self.office.db.clone(), store.id, self.clocks.instants().now);
+            let stopping = self.stopping.clone();
+            let work = move || {
+                db.alone(crate::db::Job::Retention, store.id, || -> Result<_, DbError> {
+                    let stale = db.read_here(|conn| {
+                        retention::stale(conn, &store, now).map_err(DbError::from)
+                    })?;
+                    let is_over = || stopping.is_cancelled();
+                    let gone = stale.iter();
+                    gone.map(|one| retention::let_go(&db, &store, one, &is_over)).collect()
+                })
+            };
+            let gone: Result<Option<Vec<Gone>>, DbError> = on_blocking_thread(work).await;
+            match gone {
+                Ok(gone) => {
+                    for Gone { what, rows, .. } in gone.into_iter().flatten().filter(|g| g.rows > 0)
+                    {
+                        tracing::info!(store = %id, what, rows, "what was too old is gone");
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(store = %id, error = %chain(&error), "what is too old stays for now")
                 }
             }
         }

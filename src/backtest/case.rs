@@ -115,6 +115,7 @@ fn blank_store() -> Store {
         postal_address: None,
         sending: Sending::default(),
         scoring: Scoring::default(),
+        retention: Default::default(),
         pause: None,
         resumed_at: None,
     }

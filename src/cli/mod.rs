@@ -18,6 +18,7 @@ mod key;
 mod rebuild;
 mod restore;
 mod resume;
+mod retention;
 mod rules;
 mod score;
 mod segments;
@@ -90,6 +91,8 @@ enum Command {
     Facts(facts::FactsArgs),
     /// Recompute rollups from the journal, or compare with it.
     Rebuild(rebuild::RebuildArgs),
+    /// Let go what is too old to be kept, as shop.toml's [retention] says.
+    Retention(retention::RetentionArgs),
     /// One scheduler pass: plan what is due, then send what is due.
     Tick(tick::TickArgs),
     /// The ledger of one customer: what was decided, newest first, and why.
@@ -175,6 +178,10 @@ pub fn run() -> ExitCode {
             Command::Rebuild(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;
                 rebuild::run(&args, &db, &store, Clock::System)
+            }
+            Command::Retention(args) => {
+                let (db, store) = open_store(&config, &cli.store)?;
+                retention::run(&args, &db, &store, Clock::System)
             }
             Command::Tick(args) => {
                 let (db, store) = open_store(&config, &cli.store)?;

@@ -104,6 +104,7 @@ macro_rules! text_enum {
 #[repr(i64)]
 pub enum Job {
     Scoring = 0x686f_6d66_0000_0000,
+    Retention = 0x686f_6d67_0000_0000,
 }
 
 /// What a read or a write can fail with, apart from its own errors.

@@ -13,6 +13,7 @@ diesel::table! {
         postal_address -> Nullable<Text>,
         sending -> Text,
         scoring -> Text,
+        retention -> Text,
         created_at -> BigInt,
         paused_for -> Nullable<Text>,
         paused_at -> Nullable<BigInt>,

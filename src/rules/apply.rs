@@ -34,7 +34,14 @@ pub fn apply(
         Some(store) => store.id,
         None => stores::store::create(conn, key, &document.store.name, now)?,
     };
-    stores::store::save(conn, id, &document.store, &document.sending, &document.scoring)?;
+    stores::store::save(
+        conn,
+        id,
+        &document.store,
+        &document.sending,
+        &document.scoring,
+        &document.retention,
+    )?;
     for rule in &document.rules {
         store::put(conn, id, rule, now)?;
     }
@@ -75,6 +82,7 @@ impl ShopDocument {
             postal_address: Some(details.postal_address),
             sending: self.sending.clone(),
             scoring: self.scoring.clone(),
+            retention: self.retention.clone(),
             ..store.clone()
         }
     }
@@ -97,6 +105,7 @@ pub fn export_of(conn: &mut Conn, store: StoreId) -> QueryResult<Option<ShopDocu
         store: details,
         sending: current.sending,
         scoring: current.scoring,
+        retention: current.retention,
         rules,
     }))
 }

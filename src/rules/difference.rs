@@ -90,6 +90,11 @@ pub fn difference(
                 ("store", print::details(&details), print::details(&document.store)),
                 ("sending", print::sending(&store.sending), print::sending(&document.sending)),
                 ("scoring", print::scoring(&store.scoring), print::scoring(&document.scoring)),
+                (
+                    "retention",
+                    print::retention(&store.retention),
+                    print::retention(&document.retention),
+                ),
             ];
             for (section, before, after) in sections {
                 let values = changed_lines(&before, &after);

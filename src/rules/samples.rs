@@ -12,7 +12,7 @@ use super::{
 };
 use crate::primitives::Delay;
 use crate::stores::{
-    Cap, ConsentMode, Details, Dkim, InDoubtPolicy, QuietHours, Rate, Scoring, Sending,
+    Cap, ConsentMode, Details, Dkim, InDoubtPolicy, QuietHours, Rate, Retention, Scoring, Sending,
 };
 
 pub fn templates() -> Vec<String> {
@@ -355,7 +355,9 @@ pub fn any_document() -> impl Strategy<Value = ShopDocument> {
             for (n, rule) in rules.iter_mut().enumerate() {
                 rule.key.push_str(&n.to_string());
             }
-            ShopDocument { store, sending, scoring: Scoring { risk_horizon }, rules }
+            let kept = (risk_horizon >= Retention::LEAST).then_some(risk_horizon);
+            let retention = Retention { decisions: kept, messages: None, clicks: kept };
+            ShopDocument { store, sending, scoring: Scoring { risk_horizon }, retention, rules }
         },
     )
 }

@@ -30,6 +30,7 @@ pub fn store() -> Store {
         postal_address: Some("1 Lake Road".into()),
         sending: Sending::default(),
         scoring: Scoring::default(),
+        retention: Default::default(),
         pause: None,
         resumed_at: None,
     }

@@ -8,5 +8,6 @@ pub mod store;
 pub use dkim::{Dkim, DomainName, InvalidDomainName};
 pub use pause::{Pause, PauseReason};
 pub use settings::{
-    Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Scoring, Sender, Sending, Store,
+    Cap, ConsentMode, Details, InDoubtPolicy, QuietHours, Rate, Retention, Scoring, Sender,
+    Sending, Store,
 };

@@ -25,6 +25,7 @@ pub struct Store {
     pub postal_address: Option<String>,
     pub sending: Sending,
     pub scoring: Scoring,
+    pub retention: Retention,
     /// Set where the program paused all marketing mail.
     pub pause: Option<Pause>,
     /// When an operator last lifted such a pause: what was before is settled.
@@ -156,6 +157,28 @@ impl Default for Scoring {
     fn default() -> Self {
         Self { risk_horizon: Delay::days(365) }
     }
+}
+
+/// `[retention]`: how long what was decided, sent and clicked is kept. `None`: for ever (written `""`).
+///
+/// What the journal holds, and what is folded from it, has no limit: rollups would no longer be what facts make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// The ledger's lines, but for those about someone who is still in the rule.
+    #[serde(with = "empty_is_none")]
+    pub decisions: Option<Delay>,
+    /// Messages that are settled, with their clicks and opens.
+    #[serde(with = "empty_is_none")]
+    pub messages: Option<Delay>,
+    /// Clicks and opens alone.
+    #[serde(with = "empty_is_none")]
+    pub clicks: Option<Delay>,
+}
+
+impl Retention {
+    /// Nothing younger is ever deleted: credit and effect are looked at over 90 days, each order with the week before.
+    pub const LEAST: Delay = Delay::days(100);
 }
 
 /// Local times of day between which no marketing mail goes out; may span midnight. Text form `21:00-09:00`.

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Details, Pause, PauseReason, Scoring, Sending, Store};
+use super::{Details, Pause, PauseReason, Retention, Scoring, Sending, Store};
 use crate::db::Conn;
 use crate::db::schema::{fact_keys, stores};
 use crate::primitives::{Currency, StoreId, Timestamp, Zone};
@@ -21,6 +21,7 @@ struct Row {
     postal_address: Option<String>,
     sending: String,
     scoring: String,
+    retention: String,
     paused_for: Option<PauseReason>,
     paused_at: Option<Timestamp>,
     resumed_at: Option<Timestamp>,
@@ -41,6 +42,7 @@ impl Row {
             postal_address: self.postal_address,
             sending: serde_json::from_str::<Sending>(&self.sending).unwrap_or_default(),
             scoring: serde_json::from_str::<Scoring>(&self.scoring).unwrap_or_default(),
+            retention: serde_json::from_str::<Retention>(&self.retention).unwrap_or_default(),
             pause: (self.paused_for.zip(self.paused_at))
                 .map(|(reason, since)| Pause { reason, since }),
             resumed_at: self.resumed_at,
@@ -93,6 +95,7 @@ pub fn save(
     details: &Details,
     sending: &Sending,
     scoring: &Scoring,
+    retention: &Retention,
 ) -> QueryResult<()> {
     let json = |value: Result<String, serde_json::Error>| {
         value.map_err(|e| diesel::result::Error::SerializationError(Box::new(e)))
@@ -108,6 +111,7 @@ pub fn save(
             stores::postal_address.eq(Some(&details.postal_address)),
             stores::sending.eq(json(serde_json::to_string(sending))?),
             stores::scoring.eq(json(serde_json::to_string(scoring))?),
+            stores::retention.eq(json(serde_json::to_string(retention))?),
         ))
         .execute(conn)
         .map(|_| ())

@@ -11,6 +11,7 @@ mod clicks;
 mod console;
 mod journal;
 mod mail;
+mod retention;
 mod rules;
 mod doctor;
 mod effects;

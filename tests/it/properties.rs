@@ -154,6 +154,7 @@ fn left(sending: &str, facts: &[Fact]) -> (Vec<Timestamp>, Vec<Timestamp>) {
         postal_address: None,
         sending: Sending::default(),
         scoring: Scoring::default(),
+        retention: Default::default(),
         pause: None,
         resumed_at: None,
     };

@@ -6,13 +6,14 @@ use serde::Serialize;
 use super::{App, Problem, read};
 use crate::http::auth::ApiKey;
 use crate::primitives::{Currency, Zone};
-use crate::stores::{Scoring, Sending};
+use crate::stores::{Retention, Scoring, Sending};
 
 #[derive(Serialize)]
 pub struct Settings {
     store: Details,
     sending: Sending,
     scoring: Scoring,
+    retention: Retention,
 }
 
 #[derive(Serialize)]
@@ -44,6 +45,7 @@ pub async fn show(key: ApiKey, app: Data<App>) -> Result<Json<Settings>, Problem
             },
             sending: store.sending,
             scoring: store.scoring,
+            retention: store.retention,
         }))
     })
     .await

@@ -57,8 +57,8 @@ pub struct Deed {
 /// "Got mail of rule R within 14 days."
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    pub(super) rule: String,
-    pub(super) within: Option<Delay>,
+    pub rule: String,
+    pub within: Option<Delay>,
 }
 
 impl Behaviour {

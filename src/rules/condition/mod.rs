@@ -327,7 +327,7 @@ impl Condition {
     }
 
     /// Shows every condition that is not made of others.
-    fn visit<'c>(&'c self, f: &mut impl FnMut(&'c Self)) {
+    pub fn visit<'c>(&'c self, f: &mut impl FnMut(&'c Self)) {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(f)),
             Self::Not(part) => part.visit(f),

@@ -19,7 +19,7 @@ use node::{Fields, Node, Problems, Value};
 
 use super::{Class, Rule, RuleStatus, RuleTest};
 use crate::primitives::Delay;
-use crate::stores::{Details, Scoring, Sending};
+use crate::stores::{Details, Retention, Scoring, Sending};
 
 /// A store's settings and rules, as one text holds them.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,7 @@ pub struct ShopDocument {
     pub store: Details,
     pub sending: Sending,
     pub scoring: Scoring,
+    pub retention: Retention,
     /// In the order of the text; no key twice.
     pub rules: Vec<Rule>,
 }
@@ -239,7 +240,7 @@ fn read_document(
     templates: &[String],
     problems: &mut Problems,
 ) -> Option<ShopDocument> {
-    let allowed = ["store", "sending", "scoring", "rule"];
+    let allowed = ["store", "sending", "scoring", "retention", "rule"];
     let fields = Fields::open(root, "the document", &allowed, &["sources"], problems)?;
     let store = match fields.get("store") {
         Some(node) => sections::read_store(node, problems),
@@ -254,6 +255,10 @@ fn read_document(
     let scoring = fields
         .get("scoring")
         .map_or_else(|| Some(Scoring::default()), |node| sections::read_scoring(node, problems));
+    let retention = fields.get("retention").map_or_else(
+        || Some(Retention::default()),
+        |node| sections::read_retention(node, problems),
+    );
     let rules = match fields.get("rule") {
         None => Some(Vec::new()),
         Some(Node { value: Value::List(nodes), .. }) => {
@@ -264,7 +269,13 @@ fn read_document(
             None
         }
     };
-    Some(ShopDocument { store: store?, sending: sending?, scoring: scoring?, rules: rules? })
+    Some(ShopDocument {
+        store: store?,
+        sending: sending?,
+        scoring: scoring?,
+        retention: retention?,
+        rules: rules?,
+    })
 }
 
 #[cfg(test)]
@@ -412,6 +423,10 @@ template = "browse-remainder"
             (
                 "[sending]\ndkim = { domain = \"a.example\", selector = \"s\" }\n",
                 "2: `dkim` of [sending] has no `key_file`, which is required",
+            ),
+            (
+                "[retention]\ndecisions = \"30d\"\n",
+                "2: `decisions` in [retention] must be at least `100d`, or \"\" for ever, not `30d`",
             ),
             ("[sending]\nrate = 20\n", "2: `rate` in [sending] must be a text in quotes, not `20`"),
             ("[scoring]\nrisk_horizon = \"0s\"\n", "longer than `0s`"),

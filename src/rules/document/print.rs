@@ -9,7 +9,7 @@ use crate::primitives::Delay;
 use crate::rules::{
     Condition, DayOffset, Exit, Otherwise, Rule, Step, StopOn, Trigger, TriggerKind,
 };
-use crate::stores::{Details, Scoring, Sending};
+use crate::stores::{Details, Retention, Scoring, Sending};
 
 /// One `key = value` line; `usual` ones say what would hold without them.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,10 @@ impl ShopDocument {
         let sending: Vec<Line> = sending(&self.sending).into_iter().filter(known).collect();
         section(&mut text, "\n[sending]", &sending, true);
         section(&mut text, "\n[scoring]", &scoring(&self.scoring), true);
+        let retention = retention(&self.retention);
+        if retention.iter().any(|line| !line.usual) {
+            section(&mut text, "\n[retention]", &retention, false);
+        }
         text + &Self::print_rules(&self.rules)
     }
 
@@ -87,6 +91,21 @@ pub fn details(store: &Details) -> Vec<Line> {
         line("from", quoted(&store.from.to_string())),
         line_unless(reply_to.is_empty(), "reply_to", quoted(&reply_to)),
         line("postal_address", quoted(&store.postal_address)),
+    ]
+}
+
+pub fn retention(retention: &Retention) -> Vec<Line> {
+    let kept = |key, delay: Option<Delay>| {
+        line_unless(
+            delay.is_none(),
+            key,
+            quoted(&delay.map_or_else(String::new, |d| d.to_string())),
+        )
+    };
+    vec![
+        kept("decisions", retention.decisions),
+        kept("messages", retention.messages),
+        kept("clicks", retention.clicks),
     ]
 }
 

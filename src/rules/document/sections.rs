@@ -1,9 +1,9 @@
-//! Reads `[store]`, `[sending]` and `[scoring]`.
+//! Reads `[store]`, `[sending]`, `[scoring]` and `[retention]`.
 
 use super::defaults;
 use super::node::{Fields, Node, Problems};
 use crate::primitives::Delay;
-use crate::stores::{Details, Dkim, Scoring, Sending};
+use crate::stores::{Details, Dkim, Retention, Scoring, Sending};
 
 pub fn read_store(node: &Node, problems: &mut Problems) -> Option<Details> {
     let allowed = ["name", "timezone", "currency", "locale", "from", "reply_to", "postal_address"];
@@ -108,6 +108,23 @@ pub fn read_scoring(node: &Node, problems: &mut Problems) -> Option<Scoring> {
     let usual = Scoring::default();
     let risk_horizon = positive("risk_horizon", &fields, problems).unwrap_or(usual.risk_horizon);
     Some(Scoring { risk_horizon })
+}
+
+pub fn read_retention(node: &Node, problems: &mut Problems) -> Option<Retention> {
+    let keys = ["decisions", "messages", "clicks"];
+    let fields = Fields::open(node, "[retention]", &keys, &[], problems)?;
+    let mut kept = |key: &'static str| {
+        let delay: Delay = fields.parsed_or_none(key, problems).flatten()?;
+        if delay < Retention::LEAST {
+            let node = fields.get(key)?;
+            let least = format!("at least `{}`, or \"\" for ever", Retention::LEAST);
+            fields.refuse(key, node, &least, problems);
+            return None;
+        }
+        Some(delay)
+    };
+    let (decisions, messages, clicks) = (kept("decisions"), kept("messages"), kept("clicks"));
+    Some(Retention { decisions, messages, clicks })
 }
 
 /// A duration longer than nothing.
