@@ -10,6 +10,7 @@ pub struct Contest {
     pub store: Store,
     /// The live ones, and last the one that is looked at.
     rules: Vec<StoredRule>,
+    names_people: bool,
 }
 
 impl Contest {
@@ -21,7 +22,7 @@ impl Contest {
         let (id, version) = same.first().map_or((RuleId(0), 1), |own| (own.id, own.version));
         rules.push(live_rule(id, version, &store, rule));
         // What is paused today was not then.
-        Self { store: Store { pause: None, ..store }, rules }
+        Self { store: Store { pause: None, ..store }, rules, names_people: false }
     }
 
     /// The rules and settings of a document, as if it were applied to `store`; `None` where it has no such rule.
@@ -32,6 +33,15 @@ impl Contest {
         let live = document.rules.iter().filter(is_live).zip(1..);
         let live = live.map(|(rule, n)| live_rule(RuleId(-n), 1, &store, rule.clone())).collect();
         Some(Self::new(store, rule, live))
+    }
+
+    /// The report is to say of each customer what became of them, too.
+    pub fn naming_people(self) -> Self {
+        Self { names_people: true, ..self }
+    }
+
+    pub fn names_people(&self) -> bool {
+        self.names_people
     }
 
     /// All of them, live from `from` on.

@@ -36,6 +36,8 @@ pub struct World<'w> {
     pub rules: &'w [StoredRule],
     /// The place among the rules of the one that is looked at.
     pub tested: usize,
+    /// What becomes of each customer is told, beside the sums.
+    pub names_people: bool,
     pub secret: &'w Secret,
     /// Addresses never to be written to, and since when.
     pub suppressions: Option<&'w HashMap<String, Timestamp>>,
@@ -72,6 +74,7 @@ impl<'w> World<'w> {
             frame,
             rules,
             tested,
+            names_people: false,
             secret,
             suppressions,
             weak_orders,

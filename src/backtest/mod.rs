@@ -20,5 +20,5 @@ mod window;
 
 pub use contest::Contest;
 pub use run::{BacktestError, Progress, run};
-pub use sum::{PerDay, Report, Sample};
+pub use sum::{Fate, PerDay, Report, Sample};
 pub use window::{Window, WindowError};

@@ -80,6 +80,7 @@ pub fn run(
     let mut world = World::new(store, &frame, &rules, tested, secret, from, to);
     world.suppressions = Some(&suppressions);
     world.weak_orders = Some(&weak_orders);
+    world.names_people = contest.names_people();
     let categories = match world.needs.categories {
         true => {
             db.read_here(|conn| store::categories(conn, store.id).map_err(BacktestError::from))?

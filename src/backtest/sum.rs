@@ -49,6 +49,18 @@ pub struct Report {
     pub coupons: Vec<Coupon>,
     pub sample: Vec<Sample>,
     pub note: String,
+    /// What became of whom, where the contest was asked to name them.
+    #[serde(skip)]
+    pub people: Vec<Fate>,
+}
+
+/// How often one customer came to one outcome, for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fate {
+    pub customer: CustomerId,
+    pub outcome: Outcome,
+    pub reason: Option<Reason>,
+    pub n: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,6 +120,7 @@ pub struct Sum {
     outcomes: BTreeMap<Kind, (Outcome, Option<Reason>, u64)>,
     sends_of_step: BTreeMap<i32, u64>,
     samples: BTreeMap<Kind, Vec<(u64, Sample)>>,
+    people: Vec<Fate>,
     /// Where the day has a budget: the places of all marketing messages that left, of whichever rule.
     pub left: Vec<Place>,
 }
@@ -153,6 +166,17 @@ impl Sum {
                 _ => {}
             }
             sum.note_down(customer, event);
+        }
+        if world.names_people {
+            let fates = sum.outcomes.values();
+            sum.people = fates
+                .map(|(outcome, reason, n)| Fate {
+                    customer,
+                    outcome: *outcome,
+                    reason: *reason,
+                    n: *n,
+                })
+                .collect();
         }
         if world.store.sending.daily_budget.is_some() {
             let is_marketing = |e: &&Event| world.rules[e.rule].rule.class == Class::Marketing;
@@ -201,6 +225,7 @@ impl Sum {
             self.outcomes.entry(kind).or_insert((outcome, reason, 0)).2 += n;
         }
         self.left.extend(other.left);
+        self.people.extend(other.people);
         for (step, n) in other.sends_of_step {
             *self.sends_of_step.entry(step).or_default() += n;
         }
@@ -264,6 +289,7 @@ impl Sum {
                 .collect(),
             sample,
             note,
+            people: self.people,
         }
     }
 }

@@ -6,9 +6,9 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::{App, backtests};
-use crate::backtest::{BacktestError, Contest, Report, Window};
-use crate::primitives::{RuleId, Timestamp};
-use crate::reports::shadow::{self, Decided, Shadowed};
+use crate::backtest::{BacktestError, Contest, Fate, Report, Window};
+use crate::primitives::{CustomerId, RuleId, Timestamp};
+use crate::reports::shadow::{self, Decided, OfOne, Shadowed};
 use crate::rules;
 use crate::stores::Store;
 
@@ -35,6 +35,41 @@ pub struct Compared {
     /// Every outcome with its reason, the most frequent first.
     pub outcomes: Vec<Kind>,
     pub note: String,
+    /// In whom the two differ.
+    #[serde(skip)]
+    pub apart: Vec<Apart>,
+}
+
+/// One outcome of one customer, where shadow and backtest count it differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Apart {
+    pub customer: CustomerId,
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub n: Both,
+}
+
+impl Compared {
+    /// The customers in whom the figure of these outcomes differs, each with theirs by both. `reason`: `None` takes
+    /// every one.
+    pub fn apart_in(
+        &self,
+        outcomes: &[&str],
+        reason: Option<Option<&str>>,
+    ) -> Vec<(CustomerId, Both)> {
+        let mut people: BTreeMap<CustomerId, Both> = BTreeMap::new();
+        let is_of = |one: &&Apart| {
+            outcomes.contains(&one.outcome.as_str())
+                && reason.is_none_or(|reason| one.reason.as_deref() == reason)
+        };
+        for one in self.apart.iter().filter(is_of) {
+            let both = people.entry(one.customer).or_default();
+            both.shadow += one.n.shadow;
+            both.backtest += one.n.backtest;
+        }
+        people.retain(|_, both| both.shadow != both.backtest);
+        people.into_iter().rev().collect()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,16 +118,31 @@ pub async fn compare(
     let found = app.db.read(move |conn| -> Result<_, BacktestError> {
         let Some(run) = shadow::last(conn, &asked, rule, now)? else { return Ok(None) };
         let decided = shadow::decided(conn, &asked, rule, run.from, run.to)?;
-        Ok(Some((run, decided, rules::store::live(conn, asked.id)?)))
+        let of_each = shadow::decided_of_each(conn, &asked, rule, run.from, run.to)?;
+        Ok(Some((run, decided, of_each, rules::store::live(conn, asked.id)?)))
     });
-    let (run, decided, live) = found.await?.ok_or(NoComparison::Never)?;
+    let (run, decided, of_each, live) = found.await?.ok_or(NoComparison::Never)?;
     if run.from >= run.to {
         return Err(NoComparison::NotYet);
     }
     let window = Window { from: run.from, to: run.to };
-    let contest = Contest::new(store, run.rule.clone(), live);
+    let contest = Contest::new(store, run.rule.clone(), live).naming_people();
     let report = backtests::run(app, contest, window).await?;
-    Ok(side_by_side(&run, &decided, &report))
+    Ok(Compared { apart: apart(of_each, &report.people), ..side_by_side(&run, &decided, &report) })
+}
+
+fn apart(decided: Vec<OfOne>, replayed: &[Fate]) -> Vec<Apart> {
+    let mut all: BTreeMap<(CustomerId, String, Option<String>), Both> = BTreeMap::new();
+    for one in decided {
+        all.entry((one.customer, one.outcome, one.reason)).or_default().shadow += one.n;
+    }
+    for fate in replayed {
+        let reason = fate.reason.map(|reason| reason.as_str().to_owned());
+        let kind = (fate.customer, fate.outcome.as_str().to_owned(), reason);
+        all.entry(kind).or_default().backtest += fate.n;
+    }
+    let differ = all.into_iter().filter(|(_, both)| both.shadow != both.backtest);
+    differ.map(|((customer, outcome, reason), n)| Apart { customer, outcome, reason, n }).collect()
 }
 
 fn side_by_side(run: &Shadowed, decided: &Decided, report: &Report) -> Compared {
@@ -135,5 +185,6 @@ fn side_by_side(run: &Shadowed, decided: &Decided, report: &Report) -> Compared 
         per_day: per_day.collect(),
         outcomes,
         note: NOTE.to_owned(),
+        apart: Vec::new(),
     }
 }

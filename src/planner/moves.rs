@@ -13,7 +13,7 @@ use crate::ledger::{
     self, Enrolment, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason,
 };
 use crate::outbox::{self, Message, MessageStatus, NewMessage};
-use crate::primitives::{CustomerId, MessageId, RuleId, Timestamp, Zone};
+use crate::primitives::{CustomerId, EnrolmentId, MessageId, RuleId, Timestamp, Zone};
 use crate::rules::{self, Rule, RuleStatus, StoredRule};
 use crate::secret::Secret;
 use crate::situation::{self, Situation};
@@ -74,6 +74,20 @@ impl Moved {
         self.moved += other.moved;
         self.ended += other.ended;
     }
+}
+
+/// How many are under way in an older version of `rule`, counted up to `limit`.
+pub fn under_way(conn: &mut Conn, rule: RuleId, limit: i64) -> QueryResult<i64> {
+    let Some(rule) = rules::store::find(conn, rule)? else { return Ok(0) };
+    let ids: Vec<EnrolmentId> = enrolments::table
+        .filter(enrolments::rule_id.eq(rule.id))
+        .filter(enrolments::status.eq(EnrolmentStatus::Active))
+        .filter(enrolments::rule_version.ne(rule.version))
+        .filter(enrolments::shadow.eq(rule.status == RuleStatus::Shadow))
+        .limit(limit)
+        .select(enrolments::id)
+        .load(conn)?;
+    Ok(ids.len() as i64)
 }
 
 fn in_older_versions(conn: &mut Conn, rule: &StoredRule) -> QueryResult<Vec<CustomerId>> {

@@ -4,10 +4,14 @@
 //! to the last mail sent in those days. It is worth what is left of it after refunds; one wholly refunded, or
 //! cancelled, is worth no credit at all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::Bool;
 
 use crate::db::Conn;
+use crate::db::schema::{mail_events, messages, orders};
 use crate::primitives::{Currency, CustomerId, Delay, MessageId, RuleId, Timestamp};
 use crate::stores::Store;
 
@@ -22,105 +26,200 @@ pub struct Span {
 }
 
 /// What a rule is credited with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credit {
-    #[diesel(sql_type = BigInt)]
     pub rule_id: RuleId,
-    #[diesel(sql_type = BigInt)]
     pub orders: i64,
     /// Of these, after a click.
-    #[diesel(sql_type = BigInt)]
     pub clicked: i64,
     /// Net of refunds, in minor units of the store's currency; orders in another enter no sum.
-    #[diesel(sql_type = BigInt)]
     pub revenue: i64,
     /// What refunds took back of it.
-    #[diesel(sql_type = BigInt)]
     pub refunded: i64,
 }
 
 /// One order with the mail that it is credited to.
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CreditedOrder {
-    #[diesel(sql_type = BigInt)]
     pub customer_id: CustomerId,
-    #[diesel(sql_type = Text)]
     pub order_id: String,
-    #[diesel(sql_type = BigInt)]
     pub placed_at: Timestamp,
-    #[diesel(sql_type = Text)]
     pub currency: Currency,
-    #[diesel(sql_type = BigInt)]
     pub total: i64,
-    #[diesel(sql_type = BigInt)]
     pub refunded: i64,
-    #[diesel(sql_type = BigInt)]
     pub message_id: MessageId,
+    pub rule_id: RuleId,
     /// By a click on it, else by its having been sent.
-    #[diesel(sql_type = Bool)]
     pub clicked: bool,
-}
-
-/// The store's orders placed within `span` that some mail is credited with: `o` with `m` and whether it was a click.
-///
-/// Who never had a mail is left out by the index over days (`d`), before a row of theirs is visited. That is asked of
-/// each buyer: the mails of a large store are more than its orders of some weeks.
-fn credited(store: &Store, span: Span) -> String {
-    let within = WITHIN.micros();
-    format!(
-        "FROM (SELECT o.customer_id, o.order_id, o.placed_at, o.currency, o.total, o.refunded, \
-           (SELECT e.message_id FROM mail_events e WHERE e.customer_id = o.customer_id AND e.kind = 'click' \
-             AND e.verdict = 'human' AND e.at <= o.placed_at AND e.at >= o.placed_at - {within} \
-             ORDER BY e.at DESC, e.id DESC LIMIT 1) AS click, \
-           (SELECT l.id FROM messages l WHERE l.customer_id = o.customer_id AND l.status = 'sent' \
-             AND l.sent_at <= o.placed_at AND l.sent_at >= o.placed_at - {within} \
-             ORDER BY l.sent_at DESC, l.id DESC LIMIT 1) AS send \
-         FROM orders d JOIN orders o ON o.customer_id = d.customer_id AND o.order_id = d.order_id AND o.counts \
-         WHERE d.store_id = {0} AND d.placed_at >= {1} AND d.placed_at < {2} \
-         AND EXISTS (SELECT 1 FROM messages w WHERE w.customer_id = d.customer_id)) o \
-         JOIN messages m ON m.customer_id = o.customer_id AND m.id = COALESCE(o.click, o.send)",
-        store.id.0, span.from.0, span.until.0
-    )
 }
 
 /// By rule, for orders placed within `span`.
 pub fn by_rule(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<Vec<Credit>> {
-    let sum = |what: &str| {
-        format!(
-            "CAST(COALESCE(SUM(CASE WHEN o.currency = $1 THEN {what} ELSE 0 END), 0) AS BIGINT)"
-        )
-    };
-    diesel::sql_query(format!(
-        "SELECT m.rule_id AS rule_id, COUNT(*) AS orders, COUNT(o.click) AS clicked, {} AS revenue, {} AS refunded {} \
-         GROUP BY m.rule_id",
-        sum("o.total - o.refunded"),
-        sum("o.refunded"),
-        credited(store, span)
-    ))
-    .bind::<Text, _>(store.currency.as_str())
-    .load(conn)
+    let mut rules: BTreeMap<RuleId, Credit> = BTreeMap::new();
+    let mut from = span.from;
+    let until = end(conn, store, span)?;
+    while from < until {
+        let slice = Span { from, until: from.plus(SLICE).min(until) };
+        for order in credited(conn, store, slice)? {
+            let none =
+                Credit { rule_id: order.rule_id, orders: 0, clicked: 0, revenue: 0, refunded: 0 };
+            let credit = rules.entry(order.rule_id).or_insert(none);
+            credit.orders += 1;
+            credit.clicked += i64::from(order.clicked);
+            if order.currency == store.currency {
+                credit.revenue += order.total - order.refunded;
+                credit.refunded += order.refunded;
+            }
+        }
+        from = slice.until;
+    }
+    Ok(rules.into_values().collect())
 }
 
-/// A rule's credited orders, newest first, after `after`: (placed_at, order id) of the page before.
+/// The orders credited to `rule`, or to any, newest first, after `after`: (placed_at, order id) of the page before.
 pub fn orders(
     conn: &mut Conn,
     store: &Store,
-    rule: RuleId,
+    rule: Option<RuleId>,
     span: Span,
     after: Option<&(Timestamp, String)>,
     limit: i64,
 ) -> QueryResult<Vec<CreditedOrder>> {
-    let (at, id) = after.cloned().unwrap_or((Timestamp::MAX, String::new()));
-    diesel::sql_query(format!(
-        "SELECT o.customer_id, o.order_id, o.placed_at, o.currency, o.total, o.refunded, m.id AS message_id, \
-         o.click IS NOT NULL AS clicked {} WHERE m.rule_id = {} \
-         AND (o.placed_at < $1 OR (o.placed_at = $2 AND o.order_id > $3)) \
-         ORDER BY o.placed_at DESC, o.order_id LIMIT {limit}",
-        credited(store, span),
-        rule.0
-    ))
-    .bind::<BigInt, _>(at)
-    .bind::<BigInt, _>(at)
-    .bind::<Text, _>(id)
-    .load(conn)
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let mut until = end(conn, store, span)?;
+    if let Some((at, _)) = after {
+        until = until.min(Timestamp(at.0 + 1));
+    }
+    let is_further = |order: &CreditedOrder| {
+        after.is_none_or(|(at, id)| {
+            order.placed_at < *at || (order.placed_at == *at && order.order_id > *id)
+        })
+    };
+    let mut found: Vec<CreditedOrder> = Vec::new();
+    // A page is mostly filled by the last days: how far back is looked grows as it does not.
+    let mut length = Delay::days(1);
+    while until > span.from && found.len() < limit {
+        let slice = Span { from: until.minus(length).max(span.from), until };
+        let mut orders = credited(conn, store, slice)?;
+        orders.retain(|order| rule.is_none_or(|rule| order.rule_id == rule) && is_further(order));
+        orders.sort_by(|a, b| (b.placed_at, &a.order_id).cmp(&(a.placed_at, &b.order_id)));
+        found.extend(orders);
+        until = slice.from;
+        length = Delay::seconds((length.as_seconds() * 2).min(SLICE.as_seconds()));
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// So much of a span is looked at at once: a store's mails and orders of some weeks fit into memory.
+const SLICE: Delay = Delay::days(30);
+
+/// Where the span ends, or the store's orders do.
+fn end(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<Timestamp> {
+    let last: Option<Timestamp> = orders::table
+        .filter(orders::store_id.eq(store.id))
+        .order(orders::placed_at.desc())
+        .select(orders::placed_at)
+        .first(conn)
+        .optional()?;
+    Ok(last.map_or(span.from, |last| Timestamp(last.0 + 1).min(span.until)))
+}
+
+/// What an order can be credited to: whose, when, its own id, the mail, the mail's rule. Sorted, the last one before an
+/// order is found by search.
+type Cause = (CustomerId, Timestamp, i64, MessageId, RuleId);
+
+/// The orders placed within `slice` that some mail is credited with.
+///
+/// Who bought, what was sent and what was clicked are each read along an index that holds all that is asked, and put
+/// together here: asking each of a hundred thousand buyers for their mails takes the databases ten times as long. Only
+/// the orders that something came before are visited.
+fn credited(conn: &mut Conn, store: &Store, slice: Span) -> QueryResult<Vec<CreditedOrder>> {
+    let bought: Vec<(CustomerId, Timestamp)> = orders::table
+        .filter(orders::store_id.eq(store.id))
+        .filter(orders::placed_at.ge(slice.from).and(orders::placed_at.lt(slice.until)))
+        .select((orders::customer_id, orders::placed_at))
+        .load(conn)?;
+    if bought.is_empty() {
+        return Ok(Vec::new());
+    }
+    let since = slice.from.minus(WITHIN);
+    // Words and no values: an index over some of the rows is chosen by what the statement says.
+    let mut sent: Vec<Cause> = messages::table
+        .filter(messages::store_id.eq(store.id).and(sql::<Bool>("status = 'sent'")))
+        .filter(messages::sent_at.ge(since).and(messages::sent_at.lt(slice.until)))
+        .select((
+            messages::customer_id,
+            messages::sent_at.assume_not_null(),
+            messages::id,
+            messages::id,
+            messages::rule_id,
+        ))
+        .load(conn)?;
+    sent.sort_unstable();
+    let mut clicked: Vec<Cause> = mail_events::table
+        .filter(mail_events::store_id.eq(store.id))
+        .filter(mail_events::at.ge(since).and(mail_events::at.lt(slice.until)))
+        .filter(sql::<Bool>("kind = 'click' AND verdict = 'human'"))
+        .select((
+            mail_events::customer_id,
+            mail_events::at,
+            mail_events::id,
+            mail_events::message_id,
+            mail_events::rule_id,
+        ))
+        .load(conn)?;
+    clicked.sort_unstable();
+    let cause = |(customer, at): (CustomerId, Timestamp)| match last(&clicked, customer, at) {
+        Some(click) => Some((click, true)),
+        None => last(&sent, customer, at).map(|send| (send, false)),
+    };
+    let buyers: BTreeSet<CustomerId> = bought
+        .into_iter()
+        .filter(|order| cause(*order).is_some())
+        .map(|(customer, _)| customer)
+        .collect();
+    let buyers: Vec<CustomerId> = buyers.into_iter().collect();
+    let mut found = Vec::new();
+    for some in buyers.chunks(500) {
+        type Row = (CustomerId, String, Timestamp, Currency, i64, i64);
+        let rows: Vec<Row> = orders::table
+            .filter(orders::customer_id.eq_any(some).and(orders::counts.eq(true)))
+            .select((
+                orders::customer_id,
+                orders::order_id,
+                orders::placed_at,
+                orders::currency,
+                orders::total,
+                orders::refunded,
+            ))
+            .load(conn)?;
+        for (customer_id, order_id, placed_at, currency, total, refunded) in rows {
+            if placed_at < slice.from || placed_at >= slice.until {
+                continue;
+            }
+            let Some(((.., message_id, rule_id), clicked)) = cause((customer_id, placed_at)) else {
+                continue;
+            };
+            found.push(CreditedOrder {
+                customer_id,
+                order_id,
+                placed_at,
+                currency,
+                total,
+                refunded,
+                message_id,
+                rule_id,
+                clicked,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The last of the customer's not after `at`, unless it lies too far back.
+fn last(causes: &[Cause], customer: CustomerId, at: Timestamp) -> Option<Cause> {
+    let after = causes.partition_point(|(of, when, ..)| (*of, *when) <= (customer, at));
+    let cause = *causes.get(after.checked_sub(1)?)?;
+    (cause.0 == customer && cause.1 >= at.minus(WITHIN)).then_some(cause)
 }

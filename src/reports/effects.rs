@@ -34,18 +34,33 @@ pub struct Effect {
     pub variants: Vec<VariantTest>,
 }
 
-/// One rule, with what it did and what came of it within `span`.
+/// What is found for all rules at once: for one it would cost no less.
+#[derive(Debug, Default)]
+pub struct Sums {
+    mails: HashMap<RuleId, Mails>,
+    credits: HashMap<RuleId, Credit>,
+}
+
+pub fn sums(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<Sums> {
+    let credits = credit::by_rule(conn, store, span)?;
+    Ok(Sums {
+        mails: mails(conn, store, span)?,
+        credits: credits.into_iter().map(|credit| (credit.rule_id, credit)).collect(),
+    })
+}
+
+/// One rule, with what it did and what came of it within `span`, which the sums are of.
 pub fn of_rule(
     conn: &mut Conn,
     store: &Store,
     rule: Listed,
+    sums: &Sums,
     span: Span,
     now: Timestamp,
 ) -> QueryResult<Effect> {
-    let credits = credit::by_rule(conn, store, span)?;
     Ok(Effect {
-        mails: mails(conn, store, span)?.get(&rule.id).copied().unwrap_or_default(),
-        credit: credits.into_iter().find(|credit| credit.rule_id == rule.id),
+        mails: sums.mails.get(&rule.id).copied().unwrap_or_default(),
+        credit: sums.credits.get(&rule.id).copied(),
         experiment: trial::experiment(conn, store, &rule, span, now)?,
         variants: trial::variants(conn, store, &rule, span, now)?,
         rule,
@@ -59,20 +74,9 @@ pub fn of_all(
     span: Span,
     now: Timestamp,
 ) -> QueryResult<Vec<Effect>> {
-    let mut credits: HashMap<RuleId, Credit> =
-        credit::by_rule(conn, store, span)?.into_iter().map(|c| (c.rule_id, c)).collect();
-    let mails = mails(conn, store, span)?;
-    let mut effects = Vec::new();
-    for rule in rules::all(conn, store)? {
-        effects.push(Effect {
-            mails: mails.get(&rule.id).copied().unwrap_or_default(),
-            credit: credits.remove(&rule.id),
-            experiment: trial::experiment(conn, store, &rule, span, now)?,
-            variants: trial::variants(conn, store, &rule, span, now)?,
-            rule,
-        });
-    }
-    Ok(effects)
+    let sums = sums(conn, store, span)?;
+    let rules = rules::all(conn, store)?;
+    rules.into_iter().map(|rule| of_rule(conn, store, rule, &sums, span, now)).collect()
 }
 
 fn mails(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<HashMap<RuleId, Mails>> {

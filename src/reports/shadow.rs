@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use jiff::civil::Date;
 
 use crate::db::Conn;
-use crate::primitives::{RuleId, Timestamp};
+use crate::primitives::{CustomerId, RuleId, Timestamp};
 use crate::rules::{self, Rule, RuleStatus};
 use crate::stores::Store;
 
@@ -97,21 +97,67 @@ pub fn decided(
     for row in rows {
         let n = row.n.unsigned_abs();
         let day = decided.days.entry(Timestamp(row.quarter * QUARTER).day_in(zone)).or_default();
-        let (outcome, reason) = match (row.outcome.as_str(), row.reason.as_deref()) {
-            ("suppressed", Some("shadow")) => {
-                day[1] += n;
-                ("sent", None)
-            }
-            (outcome @ ("enrolled" | "held_out"), reason) => {
-                day[0] += n;
-                (outcome, reason)
-            }
-            other => other,
-        };
-        let kind = (outcome.to_owned(), reason.map(str::to_owned));
+        let kind = kind_of(row.outcome, row.reason);
+        match kind.0.as_str() {
+            "enrolled" | "held_out" => day[0] += n,
+            "sent" => day[1] += n,
+            _ => {}
+        }
         *decided.outcomes.entry(kind).or_default() += n;
     }
     Ok(decided)
+}
+
+/// An outcome with its reason, as the backtest calls it: what only the shadow kept back would have been sent.
+fn kind_of(outcome: String, reason: Option<String>) -> (String, Option<String>) {
+    match (outcome.as_str(), reason.as_deref()) {
+        ("suppressed", Some("shadow")) => ("sent".to_owned(), None),
+        _ => (outcome, reason),
+    }
+}
+
+/// What it decided about one customer, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfOne {
+    pub customer: CustomerId,
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub n: u64,
+}
+
+/// The decisions of the days from `from` up to before `to`, by customer.
+pub fn decided_of_each(
+    conn: &mut Conn,
+    store: &Store,
+    rule: RuleId,
+    from: Date,
+    to: Date,
+) -> QueryResult<Vec<OfOne>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        customer_id: CustomerId,
+        #[diesel(sql_type = Text)]
+        outcome: String,
+        #[diesel(sql_type = Nullable<Text>)]
+        reason: Option<String>,
+        #[diesel(sql_type = BigInt)]
+        n: i64,
+    }
+    let zone = &store.timezone;
+    let rows: Vec<Row> = diesel::sql_query(format!(
+        "SELECT customer_id, outcome, reason, COUNT(*) AS n FROM decisions WHERE rule_id = {} \
+         AND at >= {} AND at < {} GROUP BY customer_id, outcome, reason",
+        rule.0,
+        zone.start_of(from).0,
+        zone.start_of(to).0,
+    ))
+    .load(conn)?;
+    let of_one = |row: Row| {
+        let (outcome, reason) = kind_of(row.outcome, row.reason);
+        OfOne { customer: row.customer_id, outcome, reason, n: row.n.unsigned_abs() }
+    };
+    Ok(rows.into_iter().map(of_one).collect())
 }
 
 #[cfg(test)]

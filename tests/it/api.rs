@@ -608,7 +608,7 @@ template = "win-back"
             ("/back-again/orders?figure=variant", "needs `step`"),
             ("/back-again/customers", "behind `credited` are orders"),
             ("/back-again/customers?figure=holdout&converted=yes", "`yes` is neither true nor false"),
-            ("/global/orders", "treatment and holdout alone"),
+            ("/global/orders?figure=variant", "credited, treatment and holdout alone"),
         ] {
             let wrong = api.get(&format!("/api/v1/reports/rules{path}"), &key).await;
             assert_eq!(wrong.status, 400);

@@ -79,7 +79,7 @@ on_both_backends! {
 
         let page = |after: Option<(Timestamp, String)>| {
             let read = |conn: &mut _| {
-                credit::orders(conn, &store, browse, span, after.as_ref(), 1).map_err(DbError::from)
+                credit::orders(conn, &store, Some(browse), span, after.as_ref(), 1).map_err(DbError::from)
             };
             test.db.read_here(read).unwrap().pop()
         };
@@ -89,10 +89,15 @@ on_both_backends! {
         assert_eq!((second.order_id.as_str(), second.clicked), ("A", true));
         assert_eq!(second.message_id, click.message);
         assert_eq!(page(Some((second.placed_at, second.order_id))), None);
-        let nobodys = |conn: &mut _| {
-            credit::orders(conn, &store, RuleId(999), span, None, 9).map_err(DbError::from)
+        let of = |rule| {
+            let read = |conn: &mut _| {
+                credit::orders(conn, &store, rule, span, None, 9).map_err(DbError::from)
+            };
+            test.db.read_here(read).unwrap()
         };
-        assert_eq!(test.db.read_here(nobodys).unwrap(), []);
+        assert_eq!(of(Some(RuleId(999))), []);
+        let ids: Vec<String> = of(None).into_iter().map(|order| order.order_id).collect();
+        assert_eq!(ids, ["B", "A"], "of all rules together");
     }
 
     async fn cause_is_known_by_those_held_out(test: TestDb) {

@@ -8,10 +8,10 @@ use super::page::{Page, Place, cursor, limit, shown};
 use super::{App, Problem, read};
 use crate::db::Conn;
 use crate::http::auth::ApiKey;
-use crate::primitives::{Currency, CustomerId, MessageId, Money, Timestamp};
+use crate::primitives::{Currency, CustomerId, MessageId, Money, RuleId, Timestamp};
 use crate::reports::behind::{self, ArmCustomer, ArmOrder, Whom};
 use crate::reports::credit::{self, CreditedOrder, Span};
-use crate::reports::rules::{self, Listed};
+use crate::reports::rules;
 use crate::reports::trial::{self, Cohort, Trial};
 use crate::stores::Store;
 
@@ -28,7 +28,8 @@ pub struct Ask {
 
 /// Whose figure it is.
 enum Figure {
-    Credited(Box<Listed>),
+    /// To one rule, or to any.
+    Credited(Option<RuleId>),
     /// Of one arm: what it is called, and whose experiment it is.
     Arm(Trial, crate::primitives::Delay, String),
 }
@@ -48,11 +49,12 @@ impl Ask {
         };
         if key == trial::GLOBAL {
             return match figure {
+                "credited" => Ok(Figure::Credited(None)),
                 "treatment" | "holdout" => {
                     Ok(Figure::Arm(Trial::Global, trial::GLOBAL_WINDOW, figure.to_owned()))
                 }
                 _ => Err(Problem::bad_request(
-                    "figure: of `global` there are treatment and holdout alone",
+                    "figure: of `global` there are credited, treatment and holdout alone",
                 )),
             };
         }
@@ -63,7 +65,7 @@ impl Ask {
         })?;
         let window = trial::window(&rule.rule);
         Ok(match figure {
-            "credited" => Figure::Credited(Box::new(rule)),
+            "credited" => Figure::Credited(Some(rule.id)),
             "variant" => {
                 let (step, variant) = self.wording()?;
                 Figure::Arm(Trial::Wording { rule: rule.id, step }, window, variant)
@@ -145,7 +147,7 @@ pub async fn orders(
         let span = days.span(store, now)?;
         let items: Vec<OrderItem> = match ask.figure(conn, store, &rule)? {
             Figure::Credited(rule) => {
-                let orders = credit::orders(conn, store, rule.id, span, after.as_ref(), limit)?;
+                let orders = credit::orders(conn, store, rule, span, after.as_ref(), limit)?;
                 orders.into_iter().map(credited_item).collect()
             }
             Figure::Arm(trial, window, arm) => {

@@ -44,7 +44,7 @@ use crate::db::{Conn, Db};
 use crate::primitives::{Delay, RuleId, StoreId, Timestamp};
 use crate::reports;
 use crate::reports::credit::Span;
-use crate::reports::effects::Effect;
+use crate::reports::effects::{self, Effect};
 use crate::reports::movements::Movements;
 use crate::reports::outbox::Reconciliation;
 use crate::reports::rules::{Listed, Outcome};
@@ -65,6 +65,7 @@ pub struct Pages {
     limits: SignInLimits,
     days: today::DayMemo,
     sums: Sums,
+    shadows: rules::KeptShadows,
     decoy: PasswordHash,
     key: Key,
     /// Cookies go over HTTPS only, where the console has it.
@@ -78,6 +79,7 @@ struct Sums {
     reconciliation: memo::Memo<StoreId, Reconciliation>,
     spans: memo::Memo<(StoreId, i64), today::Compared>,
     outcomes: memo::Memo<(StoreId, Delay), Vec<Outcome>>,
+    earned: memo::Memo<StoreId, Arc<effects::Sums>>,
     effects: memo::Memo<RuleId, Arc<Effect>>,
     movements: memo::Memo<(StoreId, i64), Movements>,
 }
@@ -110,10 +112,13 @@ impl Sums {
         rule: Listed,
         now: Timestamp,
     ) -> QueryResult<Arc<Effect>> {
-        let (key, store) = (rule.id, store.clone());
         let span = Span { from: now.minus(rules::EFFECT_SPAN), until: now };
+        let of = store.clone();
+        let find = move |conn: &mut Conn| effects::sums(conn, &of, span).map(Arc::new);
+        let sums = self.earned.get(store.id, db, conn, find)?;
+        let (key, store) = (rule.id, store.clone());
         let find = move |conn: &mut Conn| {
-            reports::effects::of_rule(conn, &store, rule, span, now).map(Arc::new)
+            effects::of_rule(conn, &store, rule, &sums, span, now).map(Arc::new)
         };
         self.effects.get(key, db, conn, find)
     }
@@ -167,6 +172,7 @@ impl Pages {
             limits: SignInLimits::default(),
             days: today::DayMemo::default(),
             sums: Sums::default(),
+            shadows: rules::KeptShadows::default(),
             decoy: sign_in::decoy(),
             key: Key::derive_from(&secret.keyed_hash("console session", &[])),
             secure: config.public_url.starts_with("https://"),
@@ -193,6 +199,7 @@ fn check(templates: &Templates) -> Result<(), render::TemplatesError> {
     all::<rules::RulePage>(templates)?;
     all::<rules::BehindPage>(templates)?;
     all::<rules::DecisionsPage>(templates)?;
+    all::<rules::ApartPage>(templates)?;
     all::<rules::GalleryPage>(templates)?;
     all::<outbox::OutboxPage>(templates)?;
     all::<outbox::MessagePage>(templates)
@@ -248,6 +255,8 @@ pub fn configure(config: &mut web::ServiceConfig, pages: web::Data<Pages>) {
         .route("/rules/{key}", web::get().to(rules::page))
         .route("/rules/{key}/decisions", web::get().to(rules::decisions))
         .route("/rules/{key}/behind", web::get().to(rules::behind))
+        .route("/rules/{key}/shadow", web::get().to(rules::apart))
+        .route("/rules/{key}/move", web::post().to(rules::move_on))
         .route("/rules/{key}/status", web::post().to(rules::set_status))
         .route("/outbox", web::get().to(outbox::list))
         .route("/outbox/{id}", web::get().to(outbox::message))

@@ -55,6 +55,11 @@ impl Behind {
         Self { key: key.to_owned(), of: Of::Credited, days: USUAL_DAYS }
     }
 
+    /// Of all rules together.
+    pub fn credited_to_any() -> Self {
+        Self::credited(trial::GLOBAL)
+    }
+
     pub fn arm(key: &str, arm: &'static str) -> Self {
         Self { key: key.to_owned(), of: Of::Arm(arm), days: USUAL_DAYS }
     }
@@ -204,9 +209,11 @@ pub async fn page(
         .await?
         .ok_or(PageError::NotFound)?;
     let format = &desk.format;
-    let title = rule
-        .as_ref()
-        .map_or_else(|| format.text("effect.global", &[]), |rule| rule.title().to_owned());
+    let title = match (&rule, &behind.of) {
+        (Some(rule), _) => rule.title().to_owned(),
+        (None, Of::Credited) => format.text("today.every_rule", &[]),
+        (None, _) => format.text("effect.global", &[]),
+    };
     let more = found.len() as i64 > ROWS;
     let found: Vec<Found> = found.into_iter().take(ROWS as usize).collect();
     let href = behind.href(rows);
@@ -252,8 +259,9 @@ fn find(
     let span = Span { from: now.minus(Delay::days(behind.days)), until: now };
     let (limit, after_order) = (ROWS + 1, after.as_ref());
     let (trial, arm) = match (&behind.of, rule) {
-        (Of::Credited, Some(rule)) => {
-            let orders = credit::orders(conn, store, rule.id, span, after_order, limit)?;
+        (Of::Credited, rule) => {
+            let rule = rule.map(|rule| rule.id);
+            let orders = credit::orders(conn, store, rule, span, after_order, limit)?;
             return Ok(orders
                 .into_iter()
                 .map(|o| Found {
@@ -271,7 +279,7 @@ fn find(
         (Of::Variant { step, name }, Some(rule)) => {
             (Trial::Wording { rule: rule.id, step: *step }, name.as_str())
         }
-        (Of::Credited | Of::Variant { .. }, None) => return Ok(Vec::new()),
+        (Of::Variant { .. }, None) => return Ok(Vec::new()),
     };
     let window = rule.map_or(trial::GLOBAL_WINDOW, |rule| trial::window(&rule.rule));
     let cohort = Cohort { store, trial, span, window };

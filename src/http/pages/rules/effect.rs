@@ -170,7 +170,10 @@ fn metrics(
             name: format.text(&format!("effect.{key}"), &[]),
             treatment: with.linked(rows, shown(sums.0, treatment.customers)),
             holdout: held.linked(rows, shown(sums.1, holdout.customers)),
-            difference: (shape.signed)(difference.estimate),
+            difference: match treatment.customers.min(holdout.customers) {
+                0 => UNKNOWN.to_owned(),
+                _ => (shape.signed)(difference.estimate),
+            },
             interval: interval(format, difference, shape.signed),
             answer: answer(format, difference),
         }

@@ -28,8 +28,8 @@ pub struct GalleryPage {
 pub struct Card {
     pub key: String,
     pub name: String,
-    pub when: String,
-    pub care: String,
+    pub when: Html,
+    pub care: Html,
     pub sentence: Html,
     /// By this store's own history; empty where no history tells.
     pub due: String,
@@ -64,8 +64,8 @@ fn card(format: &Format, ready: &Ready, due: Option<i64>, known: &[String]) -> C
     Card {
         key: key.clone(),
         name: advice.name.to_owned(),
-        when: advice.when.to_owned(),
-        care: advice.care.to_owned(),
+        when: with_code(advice.when),
+        care: with_code(advice.care),
         sentence: unlinked(words::rule_sentence(format, &ready.rule)),
         due: due.map_or(String::new(), |n| {
             let key = format.words.plural("gallery.due", n);
@@ -86,6 +86,18 @@ fn unlinked(sentence: Html) -> Html {
         text.push_str(&rest.replacen("</a>", "</b>", 1));
     }
     Html(text)
+}
+
+/// Names of settings stand between backticks.
+fn with_code(text: &str) -> Html {
+    let mut html = String::new();
+    for (n, part) in text.split('`').enumerate() {
+        match n % 2 {
+            0 => html.push_str(&Html::escaped(part).0),
+            _ => html.push_str(&format!("<code>{}</code>", Html::escaped(part).0)),
+        }
+    }
+    Html(html)
 }
 
 fn is_chinese(format: &Format) -> bool {

@@ -1,5 +1,6 @@
 //! `/rules` and `/rules/{key}`: what each rule does, did, and whether it is on.
 
+mod apart;
 mod backtest;
 mod behind;
 mod decisions;
@@ -7,15 +8,18 @@ mod effect;
 mod gallery;
 mod guards;
 mod list;
+mod move_on;
 mod rule;
 mod shadow;
 mod switch;
 
+pub use apart::{ApartPage, Kept as KeptShadows, page as apart};
 pub use behind::{Behind, BehindPage, Rows, page as behind};
 pub use decisions::{DecisionsPage, page as decisions};
 pub use effect::SPAN as EFFECT_SPAN;
 pub use gallery::{GalleryPage, page as gallery, take};
 pub use list::{RulesPage, list};
+pub use move_on::move_on;
 pub use rule::{RulePage, page};
 pub use switch::set_status;
 

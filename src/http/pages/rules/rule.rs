@@ -8,6 +8,7 @@ use super::behind::{Behind, Rows};
 use super::decisions::Counted;
 use super::effect::{EffectPanel, effect_panel};
 use super::guards::{Guard, guards};
+use super::move_on;
 use super::shadow::{ShadowPanel, shadow_panel};
 use super::switch::{Question, next_statuses, question};
 use super::{LATELY, count_of, would_have_sent};
@@ -19,6 +20,7 @@ use crate::http::pages::html::Html;
 use crate::http::pages::render::Screen;
 use crate::http::pages::shell::Room;
 use crate::http::pages::words::{self, Mark, Pair};
+use crate::planner::moves;
 use crate::primitives::{Delay, Timestamp};
 use crate::reports::CAP;
 use crate::reports::rules::{self as report, Listed, Outcome};
@@ -152,7 +154,10 @@ pub struct Loaded {
     went_out: WentOut,
     pub falling_due: Option<i64>,
     counted: Option<i64>,
-    versions: Vec<(i32, Timestamp, Rule)>,
+    /// Newest first.
+    pub versions: Vec<(i32, Timestamp, Rule)>,
+    /// How many are in an older one, where that was asked for.
+    in_older: Option<i64>,
 }
 
 pub async fn page(
@@ -163,6 +168,7 @@ pub async fn page(
     let (store, now, key) = (desk.store.clone(), desk.now, path.into_inner());
     let (pages, db) = (desk.pages.clone(), desk.app.db.clone());
     let is_to_count = query.count.is_some();
+    let is_to_move = query.ask.as_deref() == Some(move_on::ASK);
     let loaded = desk
         .read(move |conn| {
             let rules = report::all(conn, &store)?;
@@ -191,6 +197,10 @@ pub async fn page(
                     true => Some(audience::count(conn, &store, rule.rule.audience.as_ref(), now)?),
                     false => None,
                 },
+                in_older: match is_to_move {
+                    true => Some(moves::under_way(conn, rule.id, CAP + 1)?),
+                    false => None,
+                },
                 rule,
             }))
         })
@@ -209,7 +219,16 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
     let (format, rule) = (&desk.format, &loaded.rule);
     let next = if desk.user.role.may_act() { next_statuses(rule) } else { &[] };
     let asked = next.iter().find(|to| ask == Some(to.as_str()));
-    let question = asked.map(|to| question(format, &desk.store, loaded, *to));
+    let may_act = desk.user.role.may_act();
+    let question = match loaded.in_older {
+        Some(n) if may_act => Some(move_on::question(format, loaded, n)),
+        _ => asked.map(|to| question(format, &desk.store, loaded, *to)),
+    };
+    let move_act = (may_act && move_on::may_be_asked(loaded, desk.now)).then(|| Act {
+        href: format!("/rules/{}?ask={}", rule.key, move_on::ASK),
+        label: format.text("rule.act_move", &[]),
+        primary: false,
+    });
     RulePage {
         key: rule.key.clone(),
         name: rule.title().to_owned(),
@@ -240,6 +259,7 @@ fn build(desk: &Desk, loaded: &Loaded, ask: Option<&str>) -> RulePage {
                 label: format.text(&format!("rule.act_{to}"), &[]),
                 primary: n == 0 && *to != RuleStatus::Paused,
             })
+            .chain(move_act)
             .collect(),
         question,
         trigger: trigger(format, rule),
@@ -463,6 +483,7 @@ impl Screen for RulePage {
             question: Some(Question {
                 facts: vec![Pair::default()],
                 to: "live",
+                yes: text("Go live"),
                 ..Question::default()
             }),
             trigger: vec![Pair::default()],

@@ -1,7 +1,11 @@
 //! Shadow beside backtest on a rule's page: what it decided live, and what the same days look like replayed.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::apart::ApartIn;
+use super::effect::Linked;
 use super::rule::OutcomeRow;
 use crate::backtest::BacktestError;
 use crate::db::DbError;
@@ -10,6 +14,7 @@ use crate::http::pages::error::PageError;
 use crate::http::pages::format::Format;
 use crate::http::pages::words;
 use crate::http::shadow::{Both, Compared, NoComparison, compare};
+use crate::ledger::Outcome;
 use crate::reports::rules::Listed;
 use crate::reports::shadow;
 
@@ -26,19 +31,26 @@ pub struct ShadowPanel {
 #[derive(Debug, Default, Serialize)]
 pub struct Shown {
     pub recap: String,
-    /// What, by shadow, by backtest, and how far they are apart.
-    pub sums: Vec<[String; 4]>,
+    pub sums: Vec<SumRow>,
     pub outcomes: Vec<ComparedRow>,
     /// Day, entered by both, sends by both; those on which something happened.
     pub days: Vec<[String; 5]>,
 }
 
 #[derive(Debug, Default, Serialize)]
+pub struct SumRow {
+    pub name: String,
+    pub shadow: String,
+    pub backtest: String,
+    /// How far they are apart, and in whom; empty where they agree about everyone.
+    pub apart: Linked,
+}
+
+#[derive(Debug, Default, Serialize)]
 pub struct ComparedRow {
     pub outcome: OutcomeRow,
     pub backtest: String,
-    /// Empty where they agree.
-    pub apart: String,
+    pub apart: Linked,
 }
 
 /// The comparison is made where `is_asked`: it runs a backtest.
@@ -65,26 +77,38 @@ pub async fn shadow_panel(
         return Ok(panel);
     }
     match compare(&desk.app, desk.store.clone(), rule.id, now).await {
-        Ok(compared) => Ok(ShadowPanel { shown: Some(shown(format, &compared)), ..panel }),
+        Ok(compared) => {
+            let compared = Arc::new(compared);
+            desk.pages.shadows.keep(rule.id, &compared, now);
+            Ok(ShadowPanel { shown: Some(shown(format, &rule.key, &compared)), ..panel })
+        }
         Err(NoComparison::Backtest(BacktestError::Db(error))) => Err(error.into()),
         Err(_) => Ok(ShadowPanel { none: format.text("shadow.not_yet", &[]), ..panel }),
     }
 }
 
-fn shown(format: &Format, compared: &Compared) -> Shown {
+fn shown(format: &Format, key: &str, compared: &Compared) -> Shown {
     let number = |n: u64| format.number(n as i64);
-    let apart = |both: Both| {
+    let apart = |both: Both, figure: Option<ApartIn>| {
+        let people = figure.map_or(0, |figure| figure.people(compared).len());
         let by = both.shadow as i64 - both.backtest as i64;
-        match by {
-            0 => String::new(),
+        let text = match by {
+            0 if people == 0 => return Linked::default(),
+            // As many here as there, of other people.
+            0 => format!("±{}", format.number(people as i64 / 2)),
             by if by > 0 => format!("+{}", format.number(by)),
             by => format!("−{}", format.number(-by)),
-        }
+        };
+        let figure = figure.filter(|_| people > 0);
+        Linked { href: figure.map_or(String::new(), |figure| figure.href(key)), text }
     };
-    let sum = |key: &str, both: Both| {
-        [format.text(key, &[]), number(both.shadow), number(both.backtest), apart(both)]
+    let sum = |name: &str, both: Both, figure: ApartIn| SumRow {
+        name: format.text(name, &[]),
+        shadow: number(both.shadow),
+        backtest: number(both.backtest),
+        apart: apart(both, Some(figure)),
     };
-    let is_alike = compared.outcomes.iter().all(|kind| kind.n.shadow == kind.n.backtest);
+    let is_alike = compared.apart.is_empty();
     let is_busy = |day: &&crate::http::shadow::Day| {
         let (entered, sends) = (day.entered, day.sends);
         entered.shadow + entered.backtest + sends.shadow + sends.backtest > 0
@@ -92,15 +116,17 @@ fn shown(format: &Format, compared: &Compared) -> Shown {
     Shown {
         recap: format.text(
             if is_alike { "shadow.alike" } else { "shadow.apart" },
-            &[("from", &compared.from.to_string()), ("to", &compared.to.to_string())],
+            &[("from", &format.date(compared.from)), ("to", &format.date(compared.to))],
         ),
         sums: vec![
-            sum("rule_figure.entered", compared.entered),
-            sum("rule_figure.would_send", compared.would_send),
+            sum("rule_figure.entered", compared.entered, ApartIn::Entered),
+            sum("rule_figure.would_send", compared.would_send, ApartIn::WouldSend),
         ],
         outcomes: compared
             .outcomes
             .iter()
+            // Nothing was sent: what would have been stands above.
+            .filter(|kind| kind.outcome != Outcome::Sent.as_str())
             .map(|kind| ComparedRow {
                 outcome: OutcomeRow {
                     mark: words::outcome(format, &kind.outcome),
@@ -112,7 +138,7 @@ fn shown(format: &Format, compared: &Compared) -> Shown {
                     ..OutcomeRow::default()
                 },
                 backtest: number(kind.n.backtest),
-                apart: apart(kind.n),
+                apart: apart(kind.n, ApartIn::of(&kind.outcome, kind.reason.as_deref())),
             })
             .collect(),
         days: compared
@@ -122,7 +148,7 @@ fn shown(format: &Format, compared: &Compared) -> Shown {
             .map(|day| {
                 let (entered, sends) = (day.entered, day.sends);
                 [
-                    day.date.to_string(),
+                    format.date(day.date),
                     number(entered.shadow),
                     number(entered.backtest),
                     number(sends.shadow),
@@ -136,9 +162,12 @@ fn shown(format: &Format, compared: &Compared) -> Shown {
 impl ShadowPanel {
     pub fn sample() -> Self {
         let shown = Shown {
-            sums: vec![Default::default()],
+            sums: vec![SumRow::default()],
             outcomes: vec![
-                ComparedRow { apart: "+1".into(), ..ComparedRow::default() },
+                ComparedRow {
+                    apart: Linked { href: "/rules/browse/shadow".into(), text: "+1".into() },
+                    ..ComparedRow::default()
+                },
                 ComparedRow::default(),
             ],
             days: vec![Default::default()],

@@ -20,7 +20,11 @@ pub struct Question {
     pub title: String,
     pub text: String,
     pub facts: Vec<Pair>,
+    /// Where the answer goes, below the rule.
+    pub act: &'static str,
+    /// The status asked for; empty where it is about something else.
     pub to: &'static str,
+    /// Empty where there is nothing to do.
     pub yes: String,
     pub no: String,
 }
@@ -80,6 +84,7 @@ pub fn question(format: &Format, store: &Store, loaded: &Loaded, to: RuleStatus)
         title: format.text(&format!("ask.{key}_title"), &[("rule", name)]),
         text,
         facts,
+        act: "status",
         to: to.as_str(),
         yes: format.text(&format!("ask.{key}_yes"), &[]),
         no: format.text(&format!("ask.stay_{}", rule.status), &[]),

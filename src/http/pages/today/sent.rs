@@ -67,7 +67,12 @@ pub fn went_out_rows(
             ..row(out)
         })
         .collect();
-    (rows, row(sum))
+    let total = WentOutRow {
+        sent_href: "/outbox?status=sent".to_owned(),
+        orders_href: Behind::credited_to_any().within(lately).href(Rows::Orders),
+        ..row(sum)
+    };
+    (rows, total)
 }
 
 /// `planned = scheduled + sending + sent + failed + cancelled + in doubt`, each part a link to its rows.
