@@ -8,7 +8,6 @@ pub mod copy;
 mod kept;
 mod migrate;
 mod pool;
-mod prepared;
 pub mod schema;
 
 use std::sync::Arc;
@@ -20,11 +19,10 @@ use diesel::r2d2::{Pool, PooledConnection};
 use diesel::sqlite::SqliteConnection;
 
 use checkpoint::Checkpoints;
-pub use kept::{few_lengths, few_sizes, kept, parameters, plan_once};
+pub use kept::{Prepared, few_lengths, few_sizes, kept, parameters, plan_once};
 pub use migrate::MigrateError;
 use pool::ConnManager;
 pub use pool::{Backend, DatabaseUrl, InvalidDatabaseUrl};
-pub use prepared::Prepared;
 
 /// A connection to either database. Queries the enum cannot express `match` on it at the last call.
 #[derive(diesel::MultiConnection)]

@@ -259,8 +259,18 @@ async fn on_sqlite(test: &TestDb, store: &Arc<Store>) {
             }
         });
     };
-    test.db.read_here(|conn| Ok::<_, DbError>(listen(conn))).unwrap();
-    test.db.write_here(|conn| Ok::<_, DbError>(listen(conn))).unwrap();
+    test.db
+        .read_here(|conn| {
+            listen(conn);
+            Ok::<_, DbError>(())
+        })
+        .unwrap();
+    test.db
+        .write_here(|conn| {
+            listen(conn);
+            Ok::<_, DbError>(())
+        })
+        .unwrap();
     a_day(&test.db, test, store).await;
     let said: Vec<String> = said.lock().unwrap().iter().cloned().collect();
     for part in [
