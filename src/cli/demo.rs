@@ -77,15 +77,16 @@ fn make(config: &Config, seed: u64, password: &str, now: Timestamp) -> Result<()
     let db = super::open(config)?;
     db.migrate()?;
     let office = Arc::new(tick::open_office(config, db.clone())?);
-    let store = set_up(&office, sample.live_since, password)?;
+    let templates: Vec<String> = office.composer.names().map(str::to_owned).collect();
+    let document = ShopDocument::parse("the sample's shop.toml", SHOP, &templates)?;
+    let store = set_up(&office.db, &document, sample.live_since, password)?;
     let (journal, writer) = Journal::start(db.clone(), Secret::load(config)?, Clock::System);
     // Three weeks of sending are made up for in a moment.
-    let sending = Sending { rate: Rate { per_second: 10_000 }, ..store.sending.clone() };
-    let store = Arc::new(Store { sending, ..store });
+    set_rate(&db, &document, &store, Rate { per_second: 10_000 })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut shop = Shop {
-        db,
-        store,
+        db: db.clone(),
+        store: Arc::new(store.clone()),
         office,
         journal,
         runtime,
@@ -96,24 +97,36 @@ fn make(config: &Config, seed: u64, password: &str, now: Timestamp) -> Result<()
     shop.live_through(sample.recent, sample.live_since, now)?;
     drop(shop);
     writer.finish();
+    set_rate(&db, &document, &store, document.sending.rate)?;
     progress.finish_and_clear();
     eprintln!("Made a sample store in ./{FOLDER} in {:.1} s.", begun.elapsed().as_secs_f64());
     Ok(())
 }
 
 /// The settings and rules of the sample, in force since `at`, and someone who may sign in.
-fn set_up(office: &PostOffice, at: Timestamp, password: &str) -> Result<Store, CliError> {
-    let templates: Vec<String> = office.composer.names().map(str::to_owned).collect();
-    let document = ShopDocument::parse("the sample's shop.toml", SHOP, &templates)?;
-    let db = &office.db;
+fn set_up(
+    db: &Db,
+    document: &ShopDocument,
+    at: Timestamp,
+    password: &str,
+) -> Result<Store, CliError> {
     let store = db.write_here(|conn| -> Result<_, DbError> {
-        rules::apply(conn, "default", &document, at)?;
+        rules::apply(conn, "default", document, at)?;
         Ok(stores::store::find_by_key(conn, "default")?)
     })?;
     let store = store.ok_or_else(|| CliError::text("the default store is missing"))?;
     let password = PasswordHash::of(password)?;
     super::user::set(db, &store, OWNER, Role::Owner, password, Clock::Fixed(at))?;
     Ok(store)
+}
+
+/// The settings of the sample, but with this rate: who sends reads it anew at every turn.
+fn set_rate(db: &Db, document: &ShopDocument, store: &Store, rate: Rate) -> Result<(), DbError> {
+    let sending = Sending { rate, ..document.sending.clone() };
+    let ShopDocument { store: details, scoring, retention, .. } = document;
+    db.write_here(|conn| {
+        Ok(stores::store::save(conn, store.id, details, &sending, scoring, retention)?)
+    })
 }
 
 /// What the sample is written through: the same rooms as any store's facts.
