@@ -35,11 +35,8 @@ pub enum ApartIn {
 impl ApartIn {
     /// In the ledger's words; `None` for words of another version of this program.
     pub fn of(outcome: &str, reason: Option<&str>) -> Option<Self> {
-        let reason = match reason {
-            Some(word) => Some(word.parse().ok()?),
-            None => None,
-        };
-        Some(Self::Of(outcome.parse().ok()?, reason))
+        let (outcome, reason) = super::decisions::in_words_of_ours(outcome, reason)?;
+        Some(Self::Of(outcome, reason))
     }
 
     pub fn href(self, key: &str) -> String {

@@ -32,6 +32,14 @@ pub enum Counted {
     Of(Outcome, Option<Reason>),
 }
 
+/// The ledger's words read; `None` for words of another version of this program.
+pub(super) fn in_words_of_ours(
+    outcome: &str,
+    reason: Option<&str>,
+) -> Option<(Outcome, Option<Reason>)> {
+    Some((outcome.parse().ok()?, reason.map(str::parse).transpose().ok()?))
+}
+
 impl Counted {
     const NAMED: [(&'static str, Self); 4] = [
         ("entered", Self::Entered),
@@ -42,11 +50,8 @@ impl Counted {
 
     /// A count by outcome and reason, in the ledger's words; `None` for words of another version of this program.
     pub fn of(outcome: &str, reason: Option<&str>) -> Option<Self> {
-        let reason = match reason {
-            Some(word) => Some(word.parse().ok()?),
-            None => None,
-        };
-        Some(Self::Of(outcome.parse().ok()?, reason))
+        let (outcome, reason) = in_words_of_ours(outcome, reason)?;
+        Some(Self::Of(outcome, reason))
     }
 
     pub fn href(self, key: &str) -> String {
