@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::Contest;
-use super::life::{self, Event, History, World};
+use super::ledger::Event;
+use super::life::{self, History};
+use super::world::World;
 use crate::customers::{ConsentTold, Traits};
 use crate::identity::{Identifiers, Identity};
 use crate::journal::fold::{Fact, Frame};

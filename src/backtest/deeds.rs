@@ -1,7 +1,7 @@
 //! What a customer did, as far as some rule asks: from the facts that are known. Pure; `situation::behaviour` asks the
 //! database for the same.
 
-use super::life::World;
+use super::world::World;
 use crate::journal::fold::{Fact, Folded};
 use crate::journal::{Body, CartChange};
 use crate::rules::Subject;

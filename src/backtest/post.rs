@@ -1,7 +1,8 @@
 //! Messages in a replay: planned, judged at the door, sent at once. Pure; `outbox::claim` and `outbox::settle` do the
 //! same to rows.
 
-use super::life::{Event, World};
+use super::ledger::Event;
+use super::world::World;
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
 use crate::outbox::door::{self, Knock, Verdict};
 use crate::outbox::{Message, MessageStatus};

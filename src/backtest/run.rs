@@ -7,9 +7,10 @@ use std::sync::mpsc;
 use rayon::prelude::*;
 
 use super::house::{Closings, Surroundings, close};
-use super::life::{self, History, World};
+use super::life::{self, History};
 use super::scores::{Asked, Course, Scores};
 use super::sum::{AFTER_MAIL, Report, Sum};
+use super::world::World;
 use super::{Contest, Window, store};
 use crate::db::{Db, DbError};
 use crate::journal::fold::{Fact, Frame};

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::Window;
 use super::house::{Place, place};
-use super::life::{Event, Lived, World};
+use super::ledger::Event;
+use super::life::Lived;
+use super::world::World;
 use crate::ledger::{Outcome, Reason};
 use crate::primitives::{CustomerId, Delay, EnrolmentId, Timestamp};
 use crate::rules::Class;

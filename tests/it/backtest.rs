@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use homing::backtest::life::{self, History, World};
+use homing::backtest::World;
+use homing::backtest::life::{self, History};
 use homing::backtest::{self, Contest, Progress, Report, Window};
 use homing::db::DbError;
 use homing::identity::Identifiers;

@@ -1,7 +1,8 @@
 //! What must hold whatever people do and whatever a shop sets: whole lives by the engine that plans and sends.
 
 use homing::backtest::Contest;
-use homing::backtest::life::{self, History, World};
+use homing::backtest::{Event, World};
+use homing::backtest::life::{self, History};
 use homing::customers::{ConsentTold, Traits};
 use homing::identity::{Identifiers, Identity};
 use homing::journal::fold::{Fact, Frame};
@@ -174,7 +175,7 @@ fn left(sending: &str, facts: &[Fact]) -> (Vec<Timestamp>, Vec<Timestamp>) {
     let sent = lived.events.iter().filter(|event| event.outcome == Outcome::Sent);
     let (owed, marketing): (Vec<_>, Vec<_>) =
         sent.partition(|event| rules[event.rule].rule.key == "owed");
-    let at = |events: Vec<&life::Event>| events.iter().map(|event| event.at).collect();
+    let at = |events: Vec<&Event>| events.iter().map(|event| event.at).collect();
     (at(marketing), at(owed))
 }
 
