@@ -4,7 +4,8 @@
 use super::post::Post;
 use super::world::World;
 use crate::ledger::{Enrolment, EnrolmentStatus, Facts, Outcome, Reason};
-use crate::planner::decide::{Action, Entry, enrolled_at, is_meant_for};
+use crate::planner::action::{Action, Entry, enrolled_at};
+use crate::planner::decide::is_meant_for;
 use crate::primitives::{CustomerId, EnrolmentId, Timestamp};
 use crate::situation::{Arm, Situation};
 

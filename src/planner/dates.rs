@@ -82,7 +82,7 @@ pub fn due(
 }
 
 /// The days that begin somewhere on earth after `after` and not after `until`.
-pub fn days_beginning(after: Timestamp, until: Timestamp) -> Vec<Date> {
+fn days_beginning(after: Timestamp, until: Timestamp) -> Vec<Date> {
     if after >= until {
         return Vec::new();
     }

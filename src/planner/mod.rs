@@ -3,6 +3,7 @@
 //! A pass derives everything from stored state and `now`; running it twice, late or after a crash plans the
 //! same mail once. It sends nothing: what it plans stands in the outbox.
 
+pub mod action;
 pub mod campaign;
 mod dates;
 pub mod decide;
@@ -12,9 +13,9 @@ pub mod run;
 pub mod stays;
 pub mod steps;
 mod store;
-pub mod why;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+pub mod why;
 
 pub use run::{Positions, pass};

@@ -104,7 +104,7 @@ fn in_older_versions(conn: &mut Conn, rule: &StoredRule) -> QueryResult<Vec<Cust
 /// it has; `zone`: the customer's. What would be due already is due now. Pure.
 ///
 /// As everywhere, the plan hangs on the plan of the step before, and the time on when that left.
-pub fn still_to_come(
+fn still_to_come(
     rule: &Rule,
     enrolment: &Enrolment,
     messages: &[Message],

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::decide::{Action, Pass, plan};
+use super::action::Action;
+use super::decide::{Pass, plan};
 use crate::ledger::{EnrolmentStatus, Outcome, Reason};
 use crate::primitives::{Delay, Timestamp};
 use crate::rules::{Class, Condition, RuleStatus, StopOn, StoredRule, TriggerKind};

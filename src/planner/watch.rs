@@ -61,7 +61,7 @@ pub fn judge(doings: &Doings) -> Option<PauseReason> {
 }
 
 /// Whether too many of those whom the store wrote to in a week complained: beyond 0.3 % mail goes to the spam folder.
-pub fn too_many_complaints(complaints: i64, sent: i64) -> bool {
+fn too_many_complaints(complaints: i64, sent: i64) -> bool {
     complaints >= 3 && complaints * 1_000 > sent * 3
 }
 
