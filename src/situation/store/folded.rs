@@ -1,15 +1,11 @@
 //! The situation of a customer as folding makes them: what a replay of history decides by. Asks no database.
 
-use std::collections::HashMap;
-
-use super::{
-    CustomerRow, Moments, RollupRow, ScoreRow, Situation, identity, moments_of, standing, subject,
-    zone,
-};
+use super::rows::{CustomerRow, OrdersAt, RollupRow, ScoreRow, situation_of};
 use crate::customers::Basket;
 use crate::journal::fold::Folded;
 use crate::primitives::{Currency, CustomerId, EmailAddress, Timestamp};
 use crate::scoring::assess::Scored;
+use crate::situation::Situation;
 use crate::stores::Store;
 
 /// A score as it stood at some time.
@@ -19,14 +15,14 @@ pub struct ScoreThen {
     pub segment_since: Timestamp,
 }
 
-/// Ids of the first and the last order, and until when their sources placed them: see `first_and_last_orders`.
+/// Of one customer's first and last order.
 #[derive(Debug, Clone, Default)]
-pub struct FirstAndLast(HashMap<(CustomerId, Timestamp), (String, Timestamp)>);
+pub struct FirstAndLast(OrdersAt);
 
 impl FirstAndLast {
     pub fn of(customer: CustomerId, folded: &Folded) -> Self {
         let rollup = &folded.rollup;
-        let mut found = HashMap::new();
+        let mut found = OrdersAt::new();
         for (id, order) in folded.log.orders.iter().rev().filter(|(_, order)| order.counts()) {
             let at = order.placed_at();
             if Some(at) == rollup.first_order_at || Some(at) == rollup.last_order_at {
@@ -55,20 +51,8 @@ impl Then<'_> {
         let person = person(self.customer, self.folded);
         let rollup = rollup(self.customer, self.folded, &self.store.currency);
         let score = self.score.map(score);
-        let state = &self.folded.rollup.state;
-        Situation {
-            customer: self.customer,
-            identity: identity(&person),
-            standing: standing(&person, self.suppressed, self.store),
-            moments: Moments {
-                zone: zone(&person, self.store),
-                store_zone: self.store.timezone.clone(),
-                ..moments_of(&rollup, state, score.as_ref(), &self.orders.0)
-            },
-            subject: subject(&person, Some(&rollup), score.as_ref(), self.store),
-            enrolments: Vec::new(),
-            arms: Vec::new(),
-        }
+        let told = Some((&rollup, &self.folded.rollup.state));
+        situation_of(self.store, &person, told, score.as_ref(), &self.orders.0, self.suppressed)
     }
 }
 
