@@ -27,38 +27,8 @@ pub fn check(document: &ShopDocument) -> Vec<String> {
 
 fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
     let mut warnings = Vec::new();
-    let useful_for = rule.trigger.useful_for;
-    let guarded = rule.class == Class::Marketing;
-    if guarded
-        && let Some(quiet) = sending.quiet_hours
-        && useful_for <= length(quiet)
-    {
-        warnings.push(format!(
-            "what falls due at the beginning of quiet hours ({quiet}) is given up before they end, since it is \
-             useful for {useful_for} only"
-        ));
-    }
-    if guarded && let Some(gap) = sending.min_gap {
-        for (n, step) in rule.steps.iter().enumerate().skip(1) {
-            if step.delay().as_seconds() + useful_for.as_seconds() < gap.as_seconds() {
-                warnings.push(format!(
-                    "step {} comes {} after the one before, is useful for {useful_for}, and min_gap ({gap}) holds it \
-                     back for longer: it never goes out",
-                    n + 1,
-                    step.delay()
-                ));
-            }
-        }
-    }
-    if guarded
-        && let Some(cap) = sending.cap
-        && let Some(crowded) = crowded(rule, cap.within)
-        && crowded > cap.messages as usize
-    {
-        warnings.push(format!(
-            "{crowded} of its steps fall within {}, more than the cap ({cap}) lets through",
-            cap.within
-        ));
+    if rule.class == Class::Marketing {
+        check_guards(rule, sending, &mut warnings);
     }
     if rule.class == Class::Service && !follows_an_order(&rule.trigger.kind) {
         warnings.push(
@@ -75,6 +45,52 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
             "it goes on writing to customers who have bought: stop_on lacks \"order\"".to_owned(),
         );
     }
+    check_steps(rule, sending, &mut warnings);
+    warnings.extend(audience_of_nobody(rule));
+    if rule.holdout >= 1.0 {
+        warnings.push("holdout = 1 holds everybody out: nobody ever gets its mail".to_owned());
+    } else if rule.holdout > 0.5 {
+        warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
+    }
+    warnings.extend(check_trigger(rule));
+    warnings
+}
+
+/// What quiet hours, the gap between two messages, and the cap would hold back for too long.
+fn check_guards(rule: &Rule, sending: &Sending, warnings: &mut Vec<String>) {
+    let useful_for = rule.trigger.useful_for;
+    if let Some(quiet) = sending.quiet_hours
+        && useful_for <= length(quiet)
+    {
+        warnings.push(format!(
+            "what falls due at the beginning of quiet hours ({quiet}) is given up before they end, since it is \
+             useful for {useful_for} only"
+        ));
+    }
+    if let Some(gap) = sending.min_gap {
+        for (n, step) in rule.steps.iter().enumerate().skip(1) {
+            if step.delay().as_seconds() + useful_for.as_seconds() < gap.as_seconds() {
+                warnings.push(format!(
+                    "step {} comes {} after the one before, is useful for {useful_for}, and min_gap ({gap}) holds it \
+                     back for longer: it never goes out",
+                    n + 1,
+                    step.delay()
+                ));
+            }
+        }
+    }
+    if let Some(cap) = sending.cap
+        && let Some(crowded) = crowded(rule, cap.within)
+        && crowded > cap.messages as usize
+    {
+        warnings.push(format!(
+            "{crowded} of its steps fall within {}, more than the cap ({cap}) lets through",
+            cap.within
+        ));
+    }
+}
+
+fn check_steps(rule: &Rule, sending: &Sending, warnings: &mut Vec<String>) {
     for (n, step) in rule.steps.iter().enumerate().skip(1) {
         if step.wait_until == Some(StepEvent::Click) && !sending.track_clicks {
             warnings.push(format!(
@@ -89,35 +105,34 @@ fn check_rule(rule: &Rule, sending: &Sending) -> Vec<String> {
             ));
         }
     }
-    warnings.extend(audience_of_nobody(rule));
-    if rule.holdout >= 1.0 {
-        warnings.push("holdout = 1 holds everybody out: nobody ever gets its mail".to_owned());
-    } else if rule.holdout > 0.5 {
-        warnings.push(format!("holdout = {} keeps most of its customers out", rule.holdout));
-    }
+}
+
+fn check_trigger(rule: &Rule) -> Option<String> {
+    let useful_for = rule.trigger.useful_for;
     match &rule.trigger.kind {
         // Facts less than 30 minutes apart are one visit (design: Visit).
         TriggerKind::VisitedWithoutBuying { after, .. } if *after < Delay::seconds(1_800) => {
-            warnings.push(format!("after = \"{after}\" can reach someone still on the visit, which ends after 30m of silence"));
+            Some(format!(
+                "after = \"{after}\" can reach someone still on the visit, which ends after 30m of silence"
+            ))
         }
         TriggerKind::CartAbandoned { after } | TriggerKind::CheckoutAbandoned { after }
             if *after < Delay::seconds(900) =>
         {
-            warnings.push(format!("after = \"{after}\" can reach someone still at the checkout"));
+            Some(format!("after = \"{after}\" can reach someone still at the checkout"))
         }
-        TriggerKind::Schedule { .. } if rule.audience.is_none() => warnings.push(
+        TriggerKind::Schedule { .. } if rule.audience.is_none() => Some(
             "it has no audience: each firing writes to everybody who can be written to".to_owned(),
         ),
         TriggerKind::WinBack { after, until: Some(until) }
             if until.as_seconds() - after.as_seconds() < useful_for.as_seconds() =>
         {
-            warnings.push(format!(
+            Some(format!(
                 "useful_for ({useful_for}) reaches past until ({until}), which comes first"
-            ));
+            ))
         }
-        _ => {}
+        _ => None,
     }
-    warnings
 }
 
 /// Why its audience can hold nobody, or asks what is not known yet.

@@ -173,7 +173,7 @@ pub fn rule_lines(rule: &Rule) -> Vec<Line> {
 }
 
 /// `n` counts from 0: only the first step goes without a wait by default.
-pub fn step_lines(step: &Step, n: usize) -> Vec<Line> {
+fn step_lines(step: &Step, n: usize) -> Vec<Line> {
     let text = |value: &Option<String>| quoted(value.as_deref().unwrap_or(""));
     vec![
         line_unless(
