@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 use diesel::upsert::excluded;
 
+use super::Identity;
 use super::resolve::{Link, Position};
-use super::{Identifiers, Identity};
 use crate::db::Conn;
 use crate::db::schema::{customers, identities, identity_links};
 use crate::primitives::{CustomerId, StoreId, Timestamp};
@@ -184,18 +184,4 @@ pub fn has_erased(conn: &mut Conn, store: StoreId) -> QueryResult<bool> {
         identities::table.filter(identities::store_id.eq(store).and(erased)),
     ))
     .get_result(conn)
-}
-
-/// How a fact names `customer`: by the strongest identity it owns. Empty for the erased.
-pub fn identifiers_of(conn: &mut Conn, customer: CustomerId) -> QueryResult<Identifiers> {
-    let mut named = Identifiers::default();
-    let strongest = of_customer(conn, customer)?.into_iter().min_by_key(Identity::strength);
-    match strongest.as_ref().and_then(|identity| identity.as_str().split_once(':')) {
-        Some(("ext", id)) => named.external_id = Some(id.to_owned()),
-        Some(("email", address)) => named.email = address.parse().ok(),
-        Some(("anon", id)) => named.anonymous_id = Some(id.to_owned()),
-        Some(("phone", number)) => named.phone = Some(number.to_owned()),
-        _ => {}
-    }
-    Ok(named)
 }
