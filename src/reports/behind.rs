@@ -3,25 +3,16 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
+use super::rows::order::Order;
 use super::trial::Cohort;
 use crate::db::Conn;
-use crate::primitives::{Currency, CustomerId, Timestamp};
+use crate::primitives::{CustomerId, Timestamp};
 
 /// An order of a customer of one arm, within their window.
 #[derive(Debug, Clone, PartialEq, QueryableByName)]
 pub struct ArmOrder {
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = Text)]
-    pub order_id: String,
-    #[diesel(sql_type = BigInt)]
-    pub placed_at: Timestamp,
-    #[diesel(sql_type = Text)]
-    pub currency: Currency,
-    #[diesel(sql_type = BigInt)]
-    pub total: i64,
-    #[diesel(sql_type = BigInt)]
-    pub refunded: i64,
+    #[diesel(embed)]
+    pub order: Order,
     #[diesel(sql_type = BigInt)]
     pub assigned_at: Timestamp,
 }
@@ -61,11 +52,12 @@ pub fn orders(
     let window = cohort.window.micros();
     let (at, id) = after.cloned().unwrap_or((Timestamp::MAX, String::new()));
     diesel::sql_query(format!(
-        "SELECT o.customer_id, o.order_id, o.placed_at, o.currency, o.total, o.refunded, u.assigned_at \
+        "SELECT {}, u.assigned_at \
          FROM ({}) u JOIN orders o ON o.customer_id = u.customer_id AND o.counts AND o.placed_at > u.assigned_at \
          AND o.placed_at <= u.assigned_at + {window} WHERE u.arm = $1 AND u.assigned_at + {window} <= {} \
          AND (o.placed_at < $2 OR (o.placed_at = $3 AND o.order_id > $4)) \
          ORDER BY o.placed_at DESC, o.order_id LIMIT {limit}",
+        Order::COLUMNS,
         cohort.people(),
         now.0
     ))

@@ -10,9 +10,10 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
+use super::rows::order::Order;
 use crate::db::Conn;
 use crate::db::schema::{mail_events, messages, orders};
-use crate::primitives::{Currency, CustomerId, Delay, MessageId, RuleId, Timestamp};
+use crate::primitives::{CustomerId, Delay, MessageId, RuleId, Timestamp};
 use crate::stores::Store;
 
 /// How long before an order a click or a mail may lie.
@@ -41,12 +42,7 @@ pub struct Credit {
 /// One order with the mail that it is credited to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreditedOrder {
-    pub customer_id: CustomerId,
-    pub order_id: String,
-    pub placed_at: Timestamp,
-    pub currency: Currency,
-    pub total: i64,
-    pub refunded: i64,
+    pub order: Order,
     pub message_id: MessageId,
     pub rule_id: RuleId,
     /// By a click on it, else by its having been sent.
@@ -60,12 +56,11 @@ pub fn by_rule(conn: &mut Conn, store: &Store, span: Span) -> QueryResult<Vec<Cr
     let until = end(conn, store, span)?;
     while from < until {
         let slice = Span { from, until: from.plus(SLICE).min(until) };
-        for order in credited(conn, store, slice)? {
-            let none =
-                Credit { rule_id: order.rule_id, orders: 0, clicked: 0, revenue: 0, refunded: 0 };
-            let credit = rules.entry(order.rule_id).or_insert(none);
+        for CreditedOrder { order, rule_id, clicked, .. } in credited(conn, store, slice)? {
+            let none = Credit { rule_id, orders: 0, clicked: 0, revenue: 0, refunded: 0 };
+            let credit = rules.entry(rule_id).or_insert(none);
             credit.orders += 1;
-            credit.clicked += i64::from(order.clicked);
+            credit.clicked += i64::from(clicked);
             if order.currency == store.currency {
                 credit.revenue += order.total - order.refunded;
                 credit.refunded += order.refunded;
@@ -90,10 +85,13 @@ pub fn orders(
     if let Some((at, _)) = after {
         until = until.min(Timestamp(at.0 + 1));
     }
-    let is_further = |order: &CreditedOrder| {
+    let is_further = |order: &Order| {
         after.is_none_or(|(at, id)| {
             order.placed_at < *at || (order.placed_at == *at && order.order_id > *id)
         })
+    };
+    let is_asked = |found: &CreditedOrder| {
+        rule.is_none_or(|rule| found.rule_id == rule) && is_further(&found.order)
     };
     let mut found: Vec<CreditedOrder> = Vec::new();
     // A page is mostly filled by the last days: how far back is looked grows as it does not.
@@ -101,8 +99,10 @@ pub fn orders(
     while until > span.from && found.len() < limit {
         let slice = Span { from: until.minus(length).max(span.from), until };
         let mut orders = credited(conn, store, slice)?;
-        orders.retain(|order| rule.is_none_or(|rule| order.rule_id == rule) && is_further(order));
-        orders.sort_by(|a, b| (b.placed_at, &a.order_id).cmp(&(a.placed_at, &b.order_id)));
+        orders.retain(is_asked);
+        orders.sort_by(|CreditedOrder { order: a, .. }, CreditedOrder { order: b, .. }| {
+            (b.placed_at, &a.order_id).cmp(&(a.placed_at, &b.order_id))
+        });
         found.extend(orders);
         until = slice.from;
         length = Delay::seconds((length.as_seconds() * 2).min(SLICE.as_seconds()));
@@ -182,37 +182,15 @@ fn credited(conn: &mut Conn, store: &Store, slice: Span) -> QueryResult<Vec<Cred
     let buyers: Vec<CustomerId> = buyers.into_iter().collect();
     let mut found = Vec::new();
     for some in buyers.chunks(500) {
-        type Row = (CustomerId, String, Timestamp, Currency, i64, i64);
-        let rows: Vec<Row> = orders::table
+        let placed: Vec<Order> = Order::query()
             .filter(orders::customer_id.eq_any(some).and(orders::counts.eq(true)))
-            .select((
-                orders::customer_id,
-                orders::order_id,
-                orders::placed_at,
-                orders::currency,
-                orders::total,
-                orders::refunded,
-            ))
             .load(conn)?;
-        for (customer_id, order_id, placed_at, currency, total, refunded) in rows {
-            if placed_at < slice.from || placed_at >= slice.until {
-                continue;
-            }
-            let Some(((.., message_id, rule_id), clicked)) = cause((customer_id, placed_at)) else {
-                continue;
-            };
-            found.push(CreditedOrder {
-                customer_id,
-                order_id,
-                placed_at,
-                currency,
-                total,
-                refunded,
-                message_id,
-                rule_id,
-                clicked,
-            });
-        }
+        found.extend(placed.into_iter().filter_map(|order| {
+            let is_in_slice = (slice.from..slice.until).contains(&order.placed_at);
+            let cause = cause((order.customer_id, order.placed_at)).filter(|_| is_in_slice);
+            let ((.., message_id, rule_id), clicked) = cause?;
+            Some(CreditedOrder { order, message_id, rule_id, clicked })
+        }));
     }
     Ok(found)
 }

@@ -307,26 +307,6 @@ pub fn told(
     .load(conn)
 }
 
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Decision {
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
-    #[diesel(sql_type = BigInt)]
-    pub at: Timestamp,
-    #[diesel(sql_type = BigInt)]
-    pub rule_id: i64,
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub step: Option<i32>,
-    #[diesel(sql_type = Text)]
-    pub outcome: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub reason: Option<String>,
-    #[diesel(sql_type = Text)]
-    pub facts: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub message_id: Option<i64>,
-}
-
 /// A link of a mail that a person followed.
 #[derive(Debug, Clone, PartialEq, HasQuery)]
 #[diesel(table_name = mail_events)]
@@ -351,22 +331,6 @@ pub fn clicks(
         .order(mail_events::at.desc())
         .limit(100)
         .load(conn)
-}
-
-/// The ledger below id `before`, newest first.
-pub fn decisions(
-    conn: &mut Conn,
-    id: CustomerId,
-    before: i64,
-    limit: i64,
-) -> QueryResult<Vec<Decision>> {
-    diesel::sql_query(format!(
-        "SELECT id, at, rule_id, step, outcome, reason, facts, message_id FROM decisions \
-         WHERE customer_id = $1 AND id < $2 ORDER BY id DESC LIMIT {limit}",
-    ))
-    .bind::<BigInt, _>(id)
-    .bind::<BigInt, _>(before)
-    .load(conn)
 }
 
 /// How much there is of each, for the tabs.

@@ -125,7 +125,7 @@ fn latest(
 }
 
 /// What is still to go comes soonest first, what is over newest first.
-pub fn is_ahead(status: &str) -> bool {
+fn is_ahead(status: &str) -> bool {
     matches!(status, "scheduled" | "sending")
 }
 

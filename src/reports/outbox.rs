@@ -5,7 +5,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::{CAP, capped_count};
 use crate::db::Conn;
-use crate::primitives::{CustomerId, MessageId, Timestamp};
+use crate::primitives::Timestamp;
 use crate::stores::Store;
 
 /// The statuses of the reconciliation line, in its order.
@@ -82,19 +82,4 @@ pub fn size(conn: &mut Conn, store: &Store, status: &str) -> QueryResult<i64> {
         conn,
         &format!("FROM messages WHERE store_id = {} AND status = '{status}'", store.id.0),
     )
-}
-
-/// A message's own decisions, oldest first.
-pub fn history(
-    conn: &mut Conn,
-    customer: CustomerId,
-    message: MessageId,
-) -> QueryResult<Vec<super::customer::Decision>> {
-    diesel::sql_query(
-        "SELECT id, at, rule_id, step, outcome, reason, facts, message_id FROM decisions \
-         WHERE customer_id = $1 AND message_id = $2 ORDER BY id LIMIT 50",
-    )
-    .bind::<BigInt, _>(customer)
-    .bind::<BigInt, _>(message)
-    .load(conn)
 }

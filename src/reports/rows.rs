@@ -1,32 +1,19 @@
-//! The rows behind Today's figures: the orders, buyers and visitors of a span, newest first; and a rule's decisions.
+//! The rows behind figures: an order and a decision as all lists read them, and of Today the orders, buyers and visitors
+//! of a span, newest first.
 //!
 //! Each page is read along an index from where the one before ended: it costs as much as it shows, however long the span.
 
-use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+pub mod decisions;
+pub mod order;
 
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+
+use self::order::Order;
 use super::credit::Span;
 use crate::db::Conn;
-use crate::ledger::{Outcome, Reason};
-use crate::primitives::{Currency, CustomerId, RuleId, Timestamp};
+use crate::primitives::{CustomerId, Timestamp};
 use crate::stores::Store;
-
-/// An order that GMV counts.
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Order {
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = Text)]
-    pub order_id: String,
-    #[diesel(sql_type = BigInt)]
-    pub placed_at: Timestamp,
-    #[diesel(sql_type = Text)]
-    pub status: String,
-    #[diesel(sql_type = Text)]
-    pub currency: Currency,
-    #[diesel(sql_type = BigInt)]
-    pub total: i64,
-}
 
 /// A customer, with when they last did it in the span, how often, and for how much.
 #[derive(Debug, Clone, PartialEq, QueryableByName)]
@@ -45,7 +32,7 @@ pub struct Person {
 /// Where a page ended: a time and a customer.
 pub type After = (Timestamp, i64);
 
-/// `after`: (placed_at, order id).
+/// The orders that GMV counts, after `after`: (placed_at, order id) of the page before.
 pub fn orders(
     conn: &mut Conn,
     store: &Store,
@@ -55,9 +42,10 @@ pub fn orders(
 ) -> QueryResult<Vec<Order>> {
     let (at, id) = after.cloned().unwrap_or((Timestamp::MAX, String::new()));
     diesel::sql_query(format!(
-        "SELECT o.customer_id, o.order_id, o.placed_at, o.status, o.currency, o.total FROM orders o \
+        "SELECT {} FROM orders o \
          WHERE o.store_id = {} AND {} AND o.placed_at <= $1 AND (o.placed_at < $2 OR o.order_id > $3) \
          ORDER BY o.placed_at DESC, o.order_id LIMIT {limit}",
+        Order::COLUMNS,
         store.id.0,
         placed_within('o', span)
     ))
@@ -130,62 +118,6 @@ pub fn visitors(
           AND b.started_at > v.started_at) \
          ORDER BY v.started_at DESC, v.customer_id DESC LIMIT {limit}",
         store.id.0
-    ))
-    .bind::<BigInt, _>(at)
-    .bind::<BigInt, _>(at)
-    .bind::<BigInt, _>(id)
-    .load(conn)
-}
-
-/// A decision of a rule with what it was made on.
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Decision {
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
-    #[diesel(sql_type = BigInt)]
-    pub at: Timestamp,
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub step: Option<i32>,
-    #[diesel(sql_type = Text)]
-    pub outcome: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub reason: Option<String>,
-    #[diesel(sql_type = Text)]
-    pub facts: String,
-}
-
-/// Which decisions: those of these outcomes, and where one is named, for that reason.
-#[derive(Debug, Clone)]
-pub struct Which {
-    pub outcomes: Vec<Outcome>,
-    pub reason: Option<Reason>,
-}
-
-/// A rule's decisions since `since`, newest first, after `after`: (at, id) of the page before. What only the shadow
-/// kept back is there where its reason is asked for.
-pub fn decisions(
-    conn: &mut Conn,
-    rule: RuleId,
-    since: Timestamp,
-    which: Which,
-    after: Option<(Timestamp, i64)>,
-    limit: i64,
-) -> QueryResult<Vec<Decision>> {
-    let (at, id) = after.unwrap_or((Timestamp::MAX, i64::MAX));
-    let outcomes: Vec<String> = which.outcomes.iter().map(|word| format!("'{word}'")).collect();
-    let reason = match which.reason {
-        Some(word) => format!("AND d.reason = '{word}'"),
-        None => "AND COALESCE(d.reason, '') <> 'shadow'".to_owned(),
-    };
-    diesel::sql_query(format!(
-        "SELECT d.customer_id, d.id, d.at, d.step, d.outcome, d.reason, d.facts FROM decisions d \
-         WHERE d.rule_id = {} AND d.at >= {} AND d.outcome IN ({}) {reason} \
-         AND d.at <= $1 AND (d.at < $2 OR d.id < $3) ORDER BY d.at DESC, d.id DESC LIMIT {limit}",
-        rule.0,
-        since.0,
-        outcomes.join(", ")
     ))
     .bind::<BigInt, _>(at)
     .bind::<BigInt, _>(at)

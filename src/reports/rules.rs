@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 
 use super::capped_count;
 use crate::db::Conn;
-use crate::primitives::{CustomerId, Delay, RuleId, Timestamp};
+use crate::primitives::{Delay, RuleId, Timestamp};
 use crate::rules::{PauseReason, Rule, RuleStatus, TriggerKind};
 use crate::stores::Store;
 
@@ -145,41 +145,6 @@ pub fn outcomes(conn: &mut Conn, store: &Store, since: Timestamp) -> QueryResult
     )
     .bind::<BigInt, _>(store.id)
     .bind::<BigInt, _>(since)
-    .load(conn)
-}
-
-/// A decision with whom it was about.
-#[derive(Debug, Clone, PartialEq, QueryableByName)]
-pub struct Recent {
-    #[diesel(sql_type = BigInt)]
-    pub customer_id: CustomerId,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub email: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub external_id: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    pub id: i64,
-    #[diesel(sql_type = BigInt)]
-    pub at: Timestamp,
-    #[diesel(sql_type = Nullable<Integer>)]
-    pub step: Option<i32>,
-    #[diesel(sql_type = Text)]
-    pub outcome: String,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub reason: Option<String>,
-    #[diesel(sql_type = Text)]
-    pub facts: String,
-}
-
-/// A rule's decisions, newest first.
-pub fn recent(conn: &mut Conn, rule: RuleId, limit: i64) -> QueryResult<Vec<Recent>> {
-    diesel::sql_query(format!(
-        "SELECT d.customer_id, c.name, c.email, c.external_id, d.id, d.at, d.step, d.outcome, d.reason, d.facts \
-         FROM decisions d JOIN customers c ON c.id = d.customer_id WHERE d.rule_id = $1 ORDER BY d.at DESC LIMIT {limit}",
-    ))
-    .bind::<BigInt, _>(rule)
     .load(conn)
 }
 

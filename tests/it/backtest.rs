@@ -23,10 +23,6 @@ use crate::support::shop::*;
 
 const HOUR: Delay = Delay::hours(1);
 
-fn hours(n: i64) -> Delay {
-    Delay::hours(n)
-}
-
 /// Chance that is the same every time.
 struct Chance(u64);
 

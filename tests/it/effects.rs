@@ -84,11 +84,11 @@ on_both_backends! {
             test.db.read_here(read).unwrap().pop()
         };
         let first = page(None).expect("an order");
-        assert_eq!((first.order_id.as_str(), first.clicked, first.refunded), ("B", false, 800));
-        let second = page(Some((first.placed_at, first.order_id))).expect("another");
-        assert_eq!((second.order_id.as_str(), second.clicked), ("A", true));
+        assert_eq!((first.order.order_id.as_str(), first.clicked, first.order.refunded), ("B", false, 800));
+        let second = page(Some((first.order.placed_at, first.order.order_id))).expect("another");
+        assert_eq!((second.order.order_id.as_str(), second.clicked), ("A", true));
         assert_eq!(second.message_id, click.message);
-        assert_eq!(page(Some((second.placed_at, second.order_id))), None);
+        assert_eq!(page(Some((second.order.placed_at, second.order.order_id))), None);
         let of = |rule| {
             let read = |conn: &mut _| {
                 credit::orders(conn, &store, rule, span, None, 9).map_err(DbError::from)
@@ -96,7 +96,7 @@ on_both_backends! {
             test.db.read_here(read).unwrap()
         };
         assert_eq!(of(Some(RuleId(999))), []);
-        let ids: Vec<String> = of(None).into_iter().map(|order| order.order_id).collect();
+        let ids: Vec<String> = of(None).into_iter().map(|credited| credited.order.order_id).collect();
         assert_eq!(ids, ["B", "A"], "of all rules together");
     }
 
@@ -165,7 +165,7 @@ on_both_backends! {
             let read = |conn: &mut _| {
                 behind::orders(conn, &cohort, arm, test.now, None, limit).map_err(DbError::from)
             };
-            test.db.read_here(read).unwrap().into_iter().map(|o| o.order_id).collect::<Vec<_>>()
+            test.db.read_here(read).unwrap().into_iter().map(|of_arm| of_arm.order.order_id).collect::<Vec<_>>()
         };
         assert_eq!((ids("treatment", 500).len(), ids("holdout", 500).len()), (100, 20));
         assert!(ids("holdout", 3).iter().all(|id| id.starts_with('W')));

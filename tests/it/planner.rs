@@ -14,10 +14,6 @@ const BROWSE: &str = "kind = \"visited_without_buying\", after = \"4h\", min_pro
 const CART: &str = "kind = \"cart_abandoned\", after = \"6h\"";
 const ORDER: &str = "kind = \"order\", after = \"1d\"";
 
-fn hours(n: i64) -> Delay {
-    Delay::hours(n)
-}
-
 /// Ann agreed long ago; at noon she looked at a tea.
 fn ann_browses(shop: &Shop) -> Timestamp {
     let noon = shop.test.now;

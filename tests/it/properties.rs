@@ -1,8 +1,8 @@
 //! What must hold whatever people do and whatever a shop sets: whole lives by the engine that plans and sends.
 
 use homing::backtest::Contest;
-use homing::backtest::{Event, World};
 use homing::backtest::life::{self, History};
+use homing::backtest::{Event, World};
 use homing::customers::{ConsentTold, Traits};
 use homing::identity::{Identifiers, Identity};
 use homing::journal::fold::{Fact, Frame};

@@ -12,10 +12,6 @@ use crate::support::shop::*;
 const BROWSE: &str = "kind = \"visited_without_buying\", after = \"1h\", min_product_views = 1";
 const CART: &str = "kind = \"cart_abandoned\", after = \"1h\"";
 
-fn hours(n: i64) -> Delay {
-    Delay::hours(n)
-}
-
 fn in_shadow(rule: String) -> String {
     rule.replace("status = \"live\"", "status = \"shadow\"")
 }

@@ -18,10 +18,6 @@ use crate::support::shop::*;
 
 const BROWSE: &str = "kind = \"visited_without_buying\", after = \"4h\", useful_for = \"48h\"";
 
-fn hours(n: i64) -> Delay {
-    Delay::hours(n)
-}
-
 fn with_phone(who: &str, at: Timestamp, phone: &str) -> NewFact {
     let mut told = consents(who, at, true);
     if let Body::Identified { traits } = &mut told.body {

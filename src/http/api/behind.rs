@@ -11,6 +11,7 @@ use crate::http::auth::ApiKey;
 use crate::primitives::{Currency, CustomerId, MessageId, Money, RuleId, Timestamp};
 use crate::reports::behind::{self, ArmCustomer, ArmOrder, Whom};
 use crate::reports::credit::{self, CreditedOrder, Span};
+use crate::reports::rows::order::Order;
 use crate::reports::rules;
 use crate::reports::trial::{self, Cohort, Trial};
 use crate::stores::Store;
@@ -193,34 +194,30 @@ pub async fn customers(
     .await
 }
 
-fn credited_item(order: CreditedOrder) -> OrderItem {
-    let money = |minor| Money::new(minor, order.currency.clone());
+fn item(order: Order) -> OrderItem {
     OrderItem {
-        total: money(order.total),
-        refunded: money(order.refunded),
-        net: money(order.total - order.refunded),
-        order_id: order.order_id,
-        customer_id: order.customer_id,
-        placed_at: order.placed_at,
-        message_id: Some(order.message_id),
-        by: Some(if order.clicked { "click" } else { "send" }),
-        assigned_at: None,
-    }
-}
-
-fn arm_order_item(order: ArmOrder) -> OrderItem {
-    let money = |minor| Money::new(minor, order.currency.clone());
-    OrderItem {
-        total: money(order.total),
-        refunded: money(order.refunded),
-        net: money(order.total - order.refunded),
+        total: order.total(),
+        refunded: order.refunded(),
+        net: order.net(),
         order_id: order.order_id,
         customer_id: order.customer_id,
         placed_at: order.placed_at,
         message_id: None,
         by: None,
-        assigned_at: Some(order.assigned_at),
+        assigned_at: None,
     }
+}
+
+fn credited_item(found: CreditedOrder) -> OrderItem {
+    OrderItem {
+        message_id: Some(found.message_id),
+        by: Some(if found.clicked { "click" } else { "send" }),
+        ..item(found.order)
+    }
+}
+
+fn arm_order_item(found: ArmOrder) -> OrderItem {
+    OrderItem { assigned_at: Some(found.assigned_at), ..item(found.order) }
 }
 
 fn customer_item(one: ArmCustomer, currency: &Currency) -> CustomerItem {

@@ -207,6 +207,10 @@ pub fn fact(external_id: &str, at: Timestamp, body: Body) -> NewFact {
     }
 }
 
+pub fn hours(n: i64) -> Delay {
+    Delay::hours(n)
+}
+
 pub fn consents(external_id: &str, at: Timestamp, granted: bool) -> NewFact {
     let consent = Some(ConsentTold { granted, at: Some(at), channel: Some("trait".into()) });
     let traits = Box::new(Traits { consent, ..Traits::default() });

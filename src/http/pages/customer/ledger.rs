@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::name_of;
 use crate::http::pages::format::Format;
 use crate::http::pages::words::{self, Mark, Pair};
-use crate::reports::customer::Decision;
+use crate::reports::rows::decisions::Decision;
 use crate::reports::rules::RuleName;
 
 #[derive(Debug, Default, Serialize)]

@@ -4,6 +4,7 @@ mod again;
 mod figures;
 mod identity;
 mod ledger;
+mod loaded;
 mod orders;
 mod sentence;
 mod timeline;
@@ -23,28 +24,17 @@ use super::html::Html;
 use super::render::Screen;
 use super::shell::Room;
 use super::words::{self, Mark, Pair};
-use crate::db::DbError;
-use crate::primitives::{CustomerId, Timestamp};
-use crate::reports::customer::{
-    self as report, Counts, Decision, Line, Order, Profile, Score, SegmentStay, Told, Visit,
-};
-use crate::reports::messages::{self, Message};
-use crate::reports::rhythm::Repurchase;
+use crate::primitives::CustomerId;
+use crate::reports::customer::{Counts, Profile};
 use crate::reports::rules::RuleName;
-use crate::reports::{self, Shown};
 
 use again::AgainRow;
 use figures::{Figure, ScoreRow};
 use identity::{consent_text, identity, reach};
 pub use ledger::{LedgerRow, ledger_row};
+use loaded::{Found, Loaded, View};
 use orders::{MessageRow, OrderRow, PlannedRow};
-use timeline::{Moment, moments};
-
-/// On the first view of a part, and on a page of its own.
-const FEW: i64 = 10;
-const MANY: i64 = 50;
-/// The rhythm shows so many orders at most, the newest.
-const RHYTHM_ORDERS: i64 = 40;
+use timeline::{Moment, When, moments};
 
 #[derive(Debug, Default, Serialize)]
 pub struct CustomerPage {
@@ -91,126 +81,15 @@ pub struct Query {
     before: Option<i64>,
 }
 
-struct Loaded {
-    profile: Profile,
-    score: Option<Score>,
-    scored: Option<Shown>,
-    stays: Vec<SegmentStay>,
-    rhythm: Vec<Order>,
-    orders: Vec<Order>,
-    lines: Vec<Line>,
-    visits: Vec<Visit>,
-    told: Vec<Told>,
-    /// Those of a person.
-    clicks: Vec<report::Click>,
-    decisions: Vec<Decision>,
-    messages: Vec<Message>,
-    planned: Vec<Message>,
-    counts: Counts,
-    rules: HashMap<i64, RuleName>,
-    again: Vec<Repurchase>,
-}
-
-enum Found {
-    Here(Box<Loaded>),
-    MovedTo(CustomerId),
-    Nobody,
-}
-
 pub async fn page(
     desk: Desk,
     path: web::Path<String>,
     query: web::Query<Query>,
 ) -> Result<HttpResponse, PageError> {
     let id: CustomerId = path.parse().map_err(|_| PageError::NotFound)?;
-    let view = match query.view.as_deref() {
-        Some("ledger") => "ledger",
-        Some("timeline") => "timeline",
-        Some("orders") => "orders",
-        Some("messages") => "messages",
-        _ => "all",
-    };
-    let store = desk.store.clone();
-    let before = query.before;
-    let found = desk
-        .read(move |conn| {
-            let Some(profile) = report::profile(conn, &store, id)? else {
-                return Ok::<_, DbError>(Found::Nobody);
-            };
-            if let Some(other) = profile.merged_into {
-                return Ok(Found::MovedTo(other));
-            }
-            let limit = if view == "all" { FEW } else { MANY };
-            let until = Timestamp(before.unwrap_or(i64::MAX));
-            let now_or = |name: &str| if view == name { until } else { Timestamp(i64::MAX) };
-            let timeline = view == "timeline" || view == "all";
-            let orders = report::orders(
-                conn,
-                id,
-                if timeline { now_or("timeline") } else { now_or("orders") },
-                limit + 1,
-            )?;
-            let visits = if timeline {
-                report::visits(conn, id, now_or("timeline"), limit + 1)?
-            } else {
-                report::visits(conn, id, Timestamp(i64::MAX), 60)?
-            };
-            let oldest = visits.last().map_or(Timestamp(0), |visit| visit.started_at);
-            let told = if timeline {
-                report::told(conn, id, oldest, now_or("timeline"))?
-            } else {
-                Vec::new()
-            };
-            let clicks = if timeline {
-                report::clicks(conn, id, oldest, now_or("timeline"))?
-            } else {
-                Vec::new()
-            };
-            let rhythm = report::orders(conn, id, Timestamp(i64::MAX), RHYTHM_ORDERS)?;
-            let messages = messages::of_customer(
-                conn,
-                id,
-                if view == "timeline" { until } else { now_or("messages") },
-                MANY + 1,
-            )?;
-            let planned = messages::of_customer(conn, id, Timestamp(i64::MAX), MANY)?;
-            let scored = reports::shown(conn, &store)?;
-            Ok(Found::Here(Box::new(Loaded {
-                score: match scored {
-                    Some(shown) => report::score(conn, shown, id)?,
-                    None => None,
-                },
-                scored,
-                stays: report::segments(conn, id, 20)?,
-                lines: {
-                    let mut all = orders.clone();
-                    all.extend(rhythm.iter().filter(|o| !orders.contains(o)).cloned());
-                    report::lines(conn, &store, id, &all)?
-                },
-                rhythm,
-                orders,
-                visits,
-                told,
-                clicks,
-                decisions: report::decisions(
-                    conn,
-                    id,
-                    if view == "ledger" { before.unwrap_or(i64::MAX) } else { i64::MAX },
-                    limit + 1,
-                )?,
-                messages,
-                planned: planned
-                    .into_iter()
-                    .filter(|m| m.status == "scheduled" && !m.shadow)
-                    .rev()
-                    .collect(),
-                counts: report::counts(conn, &store, id)?,
-                rules: reports::rules::names(conn, &store)?,
-                again: reports::rhythm::repurchases(conn, id, profile.last_order_at)?,
-                profile,
-            })))
-        })
-        .await?;
+    let view = query.view.as_deref().and_then(|raw| raw.parse().ok()).unwrap_or(View::All);
+    let (store, before) = (desk.store.clone(), query.before);
+    let found = desk.read(move |conn| Ok(Loaded::find(conn, &store, id, view, before)?)).await?;
     match found {
         Found::Nobody => Err(PageError::NotFound),
         Found::MovedTo(other) => Ok(HttpResponse::SeeOther()
@@ -220,45 +99,23 @@ pub async fn page(
     }
 }
 
-fn build(desk: &Desk, id: CustomerId, view: &'static str, loaded: &Loaded) -> CustomerPage {
+fn build(desk: &Desk, id: CustomerId, view: View, loaded: &Loaded) -> CustomerPage {
     let format = &desk.format;
     let profile = &loaded.profile;
     let erased = profile.erased_at.is_some();
-    let who = if erased {
-        format.text("customer.erased", &[])
-    } else {
-        words::who(
-            format,
-            profile.name.as_deref(),
-            profile.email.as_deref(),
-            profile.external_id.as_deref(),
-            id.0,
-        )
-    };
-    let here = |view: &str| format!("/customers/{id}?view={view}");
-    let limit = if view == "all" { FEW } else { MANY } as usize;
-    let mut timeline =
-        if view == "all" || view == "timeline" { moments(format, loaded) } else { Vec::new() };
+    let limit = view.limit();
+    let mut timeline = if view.has_timeline() { moments(format, loaded) } else { Vec::new() };
     timeline.sort_by_key(|moment| std::cmp::Reverse(moment.at));
-    let timeline_more = timeline.len() > limit;
+    let more_timeline = timeline.len() > limit;
     timeline.truncate(limit);
-    let earlier = match view {
-        "ledger" if loaded.decisions.len() > limit => {
-            format!("{}&before={}", here("ledger"), loaded.decisions[limit - 1].id)
-        }
-        "timeline" if timeline_more => {
-            let last = timeline.last().map_or(0, |moment| moment.at.0);
-            format!("{}&before={last}", here("timeline"))
-        }
-        "orders" if loaded.orders.len() > limit => {
-            format!("{}&before={}", here("orders"), loaded.orders[limit - 1].placed_at.0)
-        }
-        "messages" if loaded.messages.len() > limit => {
-            format!("{}&before={}", here("messages"), loaded.messages[limit - 1].scheduled_at.0)
-        }
+    let last_moment = timeline.last().map(|moment| moment.at).filter(|_| more_timeline);
+    let more_ledger = loaded.decisions.len() > limit;
+    let all_of = |part: View, is_more: bool| match view {
+        View::All if is_more => href(id, part),
         _ => String::new(),
     };
     CustomerPage {
+        who: who(format, id, profile),
         erased: profile.erased_at.map_or(String::new(), |at| {
             format.text("customer.erased_on", &[("day", &format.day(at))])
         }),
@@ -268,34 +125,24 @@ fn build(desk: &Desk, id: CustomerId, view: &'static str, loaded: &Loaded) -> Cu
         figures: figures::figures(format, loaded),
         rhythm: orders::rhythm(format, loaded),
         tabs: tabs(format, id, view, loaded.counts),
-        ledger: if view == "all" || view == "ledger" {
+        ledger: if view.has_ledger() {
             let rows = loaded.decisions.iter().take(limit);
             rows.map(|decision| ledger_row(format, decision, &loaded.rules)).collect()
         } else {
             Vec::new()
         },
         timeline,
-        orders: if view == "orders" {
-            orders::order_rows(format, loaded, limit)
-        } else {
-            Vec::new()
+        orders: match view {
+            View::Orders => orders::order_rows(format, loaded, limit),
+            _ => Vec::new(),
         },
-        messages: if view == "messages" {
-            orders::message_rows(format, loaded, limit)
-        } else {
-            Vec::new()
+        messages: match view {
+            View::Messages => orders::message_rows(format, loaded, limit),
+            _ => Vec::new(),
         },
-        earlier,
-        more_ledger: if view == "all" && loaded.decisions.len() > limit {
-            here("ledger")
-        } else {
-            String::new()
-        },
-        more_timeline: if view == "all" && timeline_more {
-            here("timeline")
-        } else {
-            String::new()
-        },
+        earlier: earlier(id, view, loaded, last_moment),
+        more_ledger: all_of(View::Ledger, more_ledger),
+        more_timeline: all_of(View::Timeline, more_timeline),
         planned: orders::planned(format, loaded),
         unplanned: orders::unplanned(format, loaded),
         scored: loaded.scored.map_or(String::new(), |scored| format.when(scored.ran_at)),
@@ -317,28 +164,56 @@ fn build(desk: &Desk, id: CustomerId, view: &'static str, loaded: &Loaded) -> Cu
         }),
         consent_text: consent_text(format, profile),
         reach: reach(format, loaded),
-        who,
-        view,
+        view: view.as_str(),
     }
 }
 
-fn tabs(format: &Format, id: CustomerId, view: &str, counts: Counts) -> Vec<Tab> {
-    let tab = |key: &str, n: Option<i64>| Tab {
-        href: if key == "all" {
-            format!("/customers/{id}")
-        } else {
-            format!("/customers/{id}?view={key}")
-        },
-        name: format.text(&format!("tab.{key}"), &[]),
+fn who(format: &Format, id: CustomerId, profile: &Profile) -> String {
+    if profile.erased_at.is_some() {
+        return format.text("customer.erased", &[]);
+    }
+    let (name, email) = (profile.name.as_deref(), profile.email.as_deref());
+    words::who(format, name, email, profile.external_id.as_deref(), id.0)
+}
+
+/// The page after this one of the part looked at; empty where this is the last.
+fn earlier(id: CustomerId, view: View, loaded: &Loaded, last_moment: Option<When>) -> String {
+    let last = view.limit() - 1;
+    // One row more than is shown was looked for.
+    let is_more = |rows: usize| rows > view.limit();
+    let before = match view {
+        View::All => None,
+        View::Ledger if is_more(loaded.decisions.len()) => Some(loaded.decisions[last].id),
+        View::Timeline => last_moment.map(|at| at.0),
+        View::Orders if is_more(loaded.orders.len()) => Some(loaded.orders[last].placed_at.0),
+        View::Messages if is_more(loaded.messages.len()) => {
+            Some(loaded.messages[last].scheduled_at.0)
+        }
+        View::Ledger | View::Orders | View::Messages => None,
+    };
+    before.map_or(String::new(), |before| format!("{}&before={before}", href(id, view)))
+}
+
+fn href(id: CustomerId, view: View) -> String {
+    match view {
+        View::All => format!("/customers/{id}"),
+        part => format!("/customers/{id}?view={part}"),
+    }
+}
+
+fn tabs(format: &Format, id: CustomerId, view: View, counts: Counts) -> Vec<Tab> {
+    let tab = |part: View, n: Option<i64>| Tab {
+        href: href(id, part),
+        name: format.text(&format!("tab.{part}"), &[]),
         n: n.map_or(String::new(), |n| format.number(n)),
-        current: view == key,
+        current: view == part,
     };
     vec![
-        tab("all", None),
-        tab("ledger", Some(counts.decisions)),
-        tab("timeline", None),
-        tab("orders", Some(counts.orders)),
-        tab("messages", Some(counts.messages)),
+        tab(View::All, None),
+        tab(View::Ledger, Some(counts.decisions)),
+        tab(View::Timeline, None),
+        tab(View::Orders, Some(counts.orders)),
+        tab(View::Messages, Some(counts.messages)),
     ]
 }
 

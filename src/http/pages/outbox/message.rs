@@ -19,7 +19,7 @@ use crate::http::pages::shell::Room;
 use crate::http::pages::words::{self, Mark, Pair};
 use crate::primitives::{MessageId, Timestamp};
 use crate::reports::messages::{self, Message};
-use crate::reports::outbox as report;
+use crate::reports::rows::decisions;
 use crate::reports::rules;
 
 #[derive(Debug, Default, Serialize)]
@@ -73,7 +73,7 @@ pub async fn message(
             let Some(message) = messages::find(conn, store.id, id)? else {
                 return Ok::<_, DbError>(None);
             };
-            let history = report::history(conn, message.customer_id, id)?;
+            let history = decisions::of_message(conn, message.customer_id, id)?;
             let events = clicks::store::of_message(conn, message.customer_id, id)?;
             Ok(Some((message, history, events, rules::names(conn, &store)?)))
         })

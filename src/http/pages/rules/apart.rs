@@ -170,15 +170,11 @@ pub async fn page(
     let format = &desk.format;
     let href = figure.href(&rule.key);
     let number = |n: u64| format.number(i64::try_from(n).unwrap_or(i64::MAX));
-    let row = |(customer, both): &(CustomerId, Both)| {
-        let (name, email, id) = called.get(customer).cloned().unwrap_or_default();
-        let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
-        Row {
-            who: words::who(format, name, email, id, customer.0),
-            href: format!("/customers/{customer}"),
-            shadow: number(both.shadow),
-            backtest: number(both.backtest),
-        }
+    let row = |(customer, both): &(CustomerId, Both)| Row {
+        who: words::called(format, &called, *customer),
+        href: format!("/customers/{customer}"),
+        shadow: number(both.shadow),
+        backtest: number(both.backtest),
     };
     let page = ApartPage {
         rows: people.iter().map(row).collect(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::rule::{Figure, OutcomeRow};
+use super::doings::{Figure, OutcomeRow};
 use crate::backtest::{BacktestError, Contest, Report, Window, WindowError};
 use crate::db::DbError;
 use crate::http::backtests;
@@ -188,16 +188,12 @@ fn shown(format: &Format, report: &Report, called: &HashMap<CustomerId, Called>)
         sample: report
             .sample
             .iter()
-            .map(|one| {
-                let (name, email, id) = called.get(&one.customer_id).cloned().unwrap_or_default();
-                let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
-                SampleRow {
-                    who: words::who(format, name, email, id, one.customer_id.0),
-                    href: format!("/customers/{}", one.customer_id),
-                    when: format.when(one.at),
-                    mark: words::outcome(format, one.outcome.as_str()),
-                    why: why(format, one.outcome.as_str(), one.reason.map(|r| r.as_str())),
-                }
+            .map(|one| SampleRow {
+                who: words::called(format, called, one.customer_id),
+                href: format!("/customers/{}", one.customer_id),
+                when: format.when(one.at),
+                mark: words::outcome(format, one.outcome.as_str()),
+                why: why(format, one.outcome.as_str(), one.reason.map(|r| r.as_str())),
             })
             .collect(),
         coupons: report

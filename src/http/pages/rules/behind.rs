@@ -1,5 +1,7 @@
 //! `/rules/{key}/behind`: the orders or customers behind one figure of a rule, page by page.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +13,11 @@ use crate::http::pages::format::Format;
 use crate::http::pages::render::Screen;
 use crate::http::pages::shell::Room;
 use crate::http::pages::words;
-use crate::primitives::{CustomerId, Delay, Money, Timestamp};
+use crate::primitives::{CustomerId, Delay, MessageId, Money, Timestamp};
 use crate::reports::behind::{self as report, Whom};
 use crate::reports::credit::{self, Span};
 use crate::reports::customers::{self, Called};
+use crate::reports::rows::order::Order;
 use crate::reports::rules::{self, Listed};
 use crate::reports::trial::{self, Cohort, Trial};
 use crate::stores::Store;
@@ -180,7 +183,14 @@ struct Found {
     customer: CustomerId,
     orders: i64,
     net: Money,
-    by: Option<(crate::primitives::MessageId, bool)>,
+    by: Option<(MessageId, bool)>,
+}
+
+impl Found {
+    fn of(order: Order) -> Self {
+        let (at, customer, net) = (order.placed_at, order.customer_id, order.net());
+        Self { at, order: order.order_id, customer, orders: 1, net, by: None }
+    }
 }
 
 pub async fn page(
@@ -262,17 +272,11 @@ fn find(
         (Of::Credited, rule) => {
             let rule = rule.map(|rule| rule.id);
             let orders = credit::orders(conn, store, rule, span, after_order, limit)?;
-            return Ok(orders
-                .into_iter()
-                .map(|o| Found {
-                    at: o.placed_at,
-                    order: o.order_id,
-                    customer: o.customer_id,
-                    orders: 1,
-                    net: Money::new(o.total - o.refunded, o.currency),
-                    by: Some((o.message_id, o.clicked)),
-                })
-                .collect());
+            let found = orders.into_iter().map(|credited| Found {
+                by: Some((credited.message_id, credited.clicked)),
+                ..Found::of(credited.order)
+            });
+            return Ok(found.collect());
         }
         (Of::Arm(arm), None) => (Trial::Global, *arm),
         (Of::Arm(arm), Some(rule)) => (Trial::Holdout(rule.id), *arm),
@@ -286,17 +290,7 @@ fn find(
     let whom = match rows {
         Rows::Orders => {
             let orders = report::orders(conn, &cohort, arm, now, after_order, limit)?;
-            return Ok(orders
-                .into_iter()
-                .map(|o| Found {
-                    at: o.placed_at,
-                    order: o.order_id,
-                    customer: o.customer_id,
-                    orders: 1,
-                    net: Money::new(o.total - o.refunded, o.currency),
-                    by: None,
-                })
-                .collect());
+            return Ok(orders.into_iter().map(|of_arm| Found::of(of_arm.order)).collect());
         }
         Rows::Customers => Whom::All,
         Rows::Converted => Whom::Converted,
@@ -326,14 +320,12 @@ fn note(format: &Format, behind: &Behind, window: Delay) -> String {
     }
 }
 
-fn row(format: &Format, one: Found, called: &std::collections::HashMap<CustomerId, Called>) -> Row {
-    let (name, email, id) = called.get(&one.customer).cloned().unwrap_or_default();
-    let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
+fn row(format: &Format, one: Found, called: &HashMap<CustomerId, Called>) -> Row {
     Row {
         when: format.when(one.at),
         exact: format.exact(one.at),
         order: one.order,
-        who: words::who(format, name, email, id, one.customer.0),
+        who: words::called(format, called, one.customer),
         href: format!("/customers/{}", one.customer),
         net: format.money_of(one.net.minor, &one.net.currency),
         why: one.by.map_or_else(Linked::default, |(message, clicked)| Linked {

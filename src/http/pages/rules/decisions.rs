@@ -1,21 +1,22 @@
 //! `/rules/{key}/decisions`: the decisions behind a rule's counts, page by page.
 
+use std::collections::HashMap;
+
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::LATELY;
-use super::rule::RecentRow;
 use crate::db::DbError;
 use crate::http::pages::desk::Desk;
 use crate::http::pages::error::PageError;
 use crate::http::pages::format::Format;
 use crate::http::pages::render::Screen;
 use crate::http::pages::shell::Room;
-use crate::http::pages::words;
+use crate::http::pages::words::{self, Mark, Pair};
 use crate::ledger::{Outcome, Reason};
 use crate::primitives::{CustomerId, Timestamp};
 use crate::reports::customers::{self, Called};
-use crate::reports::rows::{self as report, Decision, Which};
+use crate::reports::rows::decisions::{self as report, Decision, Which};
 use crate::reports::rules;
 
 /// Rows of a page.
@@ -103,10 +104,23 @@ pub struct DecisionsPage {
     pub rule: String,
     pub head: String,
     pub sub: String,
-    pub rows: Vec<RecentRow>,
+    pub rows: Vec<DecisionRow>,
     pub next: String,
     pub first: String,
     pub shown: String,
+}
+
+/// A decision with whom it was about.
+#[derive(Debug, Default, Serialize)]
+pub struct DecisionRow {
+    pub when: String,
+    pub exact: String,
+    pub who: String,
+    pub href: String,
+    pub mark: Mark,
+    pub why: String,
+    pub step: String,
+    pub facts: Vec<Pair>,
 }
 
 #[derive(Deserialize)]
@@ -146,7 +160,7 @@ pub async fn page(
             let Some(rule) = rules.into_iter().find(|rule| rule.key == key) else {
                 return Ok::<_, DbError>(None);
             };
-            let found = report::decisions(conn, rule.id, since, counted.which(), after, ROWS + 1)?;
+            let found = report::of_rule(conn, rule.id, since, counted.which(), after, ROWS + 1)?;
             let ids: Vec<CustomerId> = found.iter().map(|one| one.customer_id).collect();
             let called = customers::called(conn, store.id, &ids)?;
             Ok(Some((rule, found, called)))
@@ -164,7 +178,7 @@ pub async fn page(
             .map_or(String::new(), |last| format!("{href}&after={}_{}", last.at.0, last.id)),
         first: if after.is_some() { href } else { String::new() },
         shown: format.count("pager.shown", found.len() as i64),
-        rows: found.iter().map(|one| row(format, one, &called)).collect(),
+        rows: found.iter().map(|one| decision_row(format, one, &called)).collect(),
         head: counted.head(format),
         sub: format.text("rule_figure.head", &[]),
         rule: rule.title().to_owned(),
@@ -173,17 +187,15 @@ pub async fn page(
     desk.page(Room::Rules, &page)
 }
 
-fn row(
+pub fn decision_row(
     format: &Format,
     one: &Decision,
-    called: &std::collections::HashMap<CustomerId, Called>,
-) -> RecentRow {
-    let (name, email, id) = called.get(&one.customer_id).cloned().unwrap_or_default();
-    let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
-    RecentRow {
+    called: &HashMap<CustomerId, Called>,
+) -> DecisionRow {
+    DecisionRow {
         when: format.when(one.at),
         exact: format.exact(one.at),
-        who: words::who(format, name, email, id, one.customer_id.0),
+        who: words::called(format, called, one.customer_id),
         href: format!("/customers/{}", one.customer_id),
         mark: words::outcome(format, &one.outcome),
         why: words::reason(format, &one.outcome, one.reason.as_deref(), &one.facts),
@@ -198,7 +210,7 @@ impl Screen for DecisionsPage {
     const TEMPLATE: &'static str = "decisions.html";
 
     fn samples() -> Vec<Self> {
-        let row = RecentRow { step: "step 1".into(), ..RecentRow::default() };
+        let row = DecisionRow { step: "step 1".into(), ..DecisionRow::default() };
         vec![
             Self { rows: vec![row], next: "/next".into(), first: "/".into(), ..Self::default() },
             Self::default(),

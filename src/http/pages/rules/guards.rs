@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::rule::Loaded;
+use super::loaded::Loaded;
 use crate::http::pages::format::Format;
 use crate::http::pages::words;
 use crate::rules::{Class, StopOn};

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 
-use super::rule::Loaded;
+use super::loaded::Loaded;
 use super::switch::Question;
 use crate::db::DbError;
 use crate::http::pages::csrf::Posted;

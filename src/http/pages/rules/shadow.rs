@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::apart::ApartIn;
+use super::doings::OutcomeRow;
 use super::effect::Linked;
-use super::rule::OutcomeRow;
 use crate::backtest::BacktestError;
 use crate::db::DbError;
 use crate::http::pages::desk::Desk;
 use crate::http::pages::error::PageError;
 use crate::http::pages::format::Format;
-use crate::http::pages::words;
 use crate::http::shadow::{Both, Compared, NoComparison, compare};
 use crate::ledger::Outcome;
 use crate::reports::rules::Listed;
@@ -128,15 +127,12 @@ fn shown(format: &Format, key: &str, compared: &Compared) -> Shown {
             // Nothing was sent: what would have been stands above.
             .filter(|kind| kind.outcome != Outcome::Sent.as_str())
             .map(|kind| ComparedRow {
-                outcome: OutcomeRow {
-                    mark: words::outcome(format, &kind.outcome),
-                    why: match &kind.reason {
-                        Some(reason) => words::known(format, "reason", reason),
-                        None => words::known(format, "outcome_text", &kind.outcome),
-                    },
-                    n: number(kind.n.shadow),
-                    ..OutcomeRow::default()
-                },
+                outcome: OutcomeRow::of(
+                    format,
+                    &kind.outcome,
+                    kind.reason.as_deref(),
+                    kind.n.shadow as i64,
+                ),
                 backtest: number(kind.n.backtest),
                 apart: apart(kind.n, ApartIn::of(&kind.outcome, kind.reason.as_deref())),
             })

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::rule::Loaded;
+use super::loaded::Loaded;
 use crate::db::DbError;
 use crate::http::pages::csrf::Posted;
 use crate::http::pages::desk::Desk;

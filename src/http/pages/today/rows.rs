@@ -130,16 +130,12 @@ pub async fn page(
         let id: String = url::form_urlencoded::byte_serialize(last.id.as_bytes()).collect();
         format!("{base}&after={}_{id}", last.at.0)
     });
-    let rows = found.into_iter().map(|one| {
-        let (name, email, id) = called.get(&one.customer).cloned().unwrap_or_default();
-        let (name, email, id) = (name.as_deref(), email.as_deref(), id.as_deref());
-        Row {
-            who: words::who(format, name, email, id, one.customer.0),
-            href: format!("/customers/{}", one.customer),
-            when: format.when(one.at),
-            exact: format.exact(one.at),
-            ..one.row
-        }
+    let rows = found.into_iter().map(|one| Row {
+        who: words::called(format, &called, one.customer),
+        href: format!("/customers/{}", one.customer),
+        when: format.when(one.at),
+        exact: format.exact(one.at),
+        ..one.row
     });
     let rows: Vec<Row> = rows.collect();
     let page = RowsPage {
