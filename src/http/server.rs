@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,7 @@ use actix_web::{Error, HttpMessage, HttpResponse, HttpServer, web};
 use diesel::prelude::*;
 use futures::StreamExt;
 use serde_json::json;
+use socket2::SockRef;
 use tracing::field::Empty;
 use tracing_actix_web::{RequestId, RootSpanBuilder, TracingLogger};
 
@@ -169,31 +169,19 @@ async fn patient(
 /// server runs while an answer is being written, and the answer would be held for ever.
 fn give_up_on_the_silent(connection: &dyn Any, _: &mut Extensions) {
     if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        limit_silence(stream.as_fd(), UNREAD);
+        limit_silence(&SockRef::from(stream), UNREAD);
     }
 }
 
 #[cfg(target_os = "linux")]
-fn limit_silence(socket: BorrowedFd<'_>, limit: Duration) {
-    let millis = libc::c_uint::try_from(limit.as_millis()).unwrap_or(libc::c_uint::MAX);
-    let size = size_of_val(&millis) as libc::socklen_t;
-    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads `size` bytes of a number that lives on.
+fn limit_silence(socket: &SockRef<'_>, limit: Duration) {
     // A socket that refuses goes on without the limit.
-    unsafe {
-        let value = (&raw const millis).cast();
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_USER_TIMEOUT,
-            value,
-            size,
-        );
-    }
+    let _ = socket.set_tcp_user_timeout(Some(limit));
 }
 
 /// Elsewhere the system's own patience ends such a connection.
 #[cfg(not(target_os = "linux"))]
-fn limit_silence(_: BorrowedFd<'_>, _: Duration) {}
+fn limit_silence(_: &SockRef<'_>, _: Duration) {}
 
 /// An answer, and with it the body that it leaves unread: the server hangs up after such an answer, but goes on reading
 /// what nobody holds any more.
@@ -302,7 +290,7 @@ mod tests {
         // It lives on, and never reads.
         let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut served, _) = listener.accept().unwrap();
-        limit_silence(served.as_fd(), Duration::from_millis(200));
+        limit_silence(&SockRef::from(&served), Duration::from_millis(200));
         let answer = [0; 65_536];
         let ended = loop {
             if let Err(error) = served.write_all(&answer) {
