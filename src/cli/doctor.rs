@@ -1,5 +1,6 @@
 //! `homing doctor`: what is well, what is not, and what to do about it. Changes nothing.
 
+mod line;
 mod signature;
 
 use diesel::sql_types::BigInt;
@@ -52,6 +53,9 @@ pub fn run(config: &Config, store_key: &str, clock: Clock) -> Result<(), CliErro
     tell("database", finding);
     if let Some(db) = &db {
         tell("database", soundness(db));
+        if let Some(finding) = line::finding(config, db) {
+            tell("database", finding);
+        }
         if let Some(finding) = restored(db) {
             tell("restored", finding);
         }
@@ -186,7 +190,6 @@ fn serving(replica: &Replica, now: Timestamp) -> Finding {
     }
 }
 
-/// What the program paused by itself: the store's marketing mail, or rules.
 /// What rollups lack that an older version folded.
 fn folded_long_ago(db: &Db, store: &Store) -> Vec<Finding> {
     let lacking = db.read_here(|conn| customers::lacking(conn, store.id).map_err(DbError::from));
@@ -217,7 +220,7 @@ pub(super) fn lacking_words(lacking: Lacking, store: &str) -> Vec<(String, Strin
     words
 }
 
-/// What the program paused by itself.
+/// What the program paused by itself: the store's marketing mail, or rules.
 fn paused_rules(db: &Db, store: &Store) -> Vec<Finding> {
     let all = db.read_here(|conn| rules::store::all(conn, store.id).map_err(DbError::from));
     let Ok(all) = all else { return Vec::new() };

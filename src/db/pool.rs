@@ -52,6 +52,38 @@ impl DatabaseUrl {
     pub fn sqlite(path: &Path) -> Self {
         Self { backend: Backend::Sqlite, raw: path.display().to_string() }
     }
+
+    /// Whether it asks that the server prove whose it is, by a certificate for the host named.
+    pub fn verifies_server(&self) -> bool {
+        self.options("sslmode").any(|mode| mode == "verify-full")
+    }
+
+    /// Whether nothing that is told to the database leaves this machine: a file, a socket in a folder, or a loopback.
+    pub fn is_on_this_machine(&self) -> bool {
+        let rest = self.raw.split_once("://").map_or("", |(_, rest)| rest);
+        let place = rest.split(['/', '?']).next().unwrap_or(rest);
+        let hosts = place.rsplit_once('@').map_or(place, |(_, hosts)| hosts).split(',');
+        let without_port = |host: &str| match host.split_once(']') {
+            Some((ipv6, _)) => ipv6.trim_start_matches('[').to_owned(),
+            None => host.split(':').next().unwrap_or(host).to_owned(),
+        };
+        let named =
+            self.options("host").chain(self.options("hostaddr")).flat_map(|all| all.split(','));
+        hosts.map(without_port).chain(named.map(|host| host.replace("%2F", "/"))).all(|host| {
+            let is_loopback = |ip: std::net::IpAddr| ip.is_loopback();
+            host.is_empty()
+                || host.starts_with('/')
+                || host == "localhost"
+                || host.parse().is_ok_and(is_loopback)
+        })
+    }
+
+    /// What is said after `?` by that name.
+    fn options(&self, name: &str) -> impl Iterator<Item = &str> {
+        let said = self.raw.split_once('?').map_or("", |(_, said)| said);
+        let pairs = said.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
+    }
 }
 
 impl FromStr for DatabaseUrl {

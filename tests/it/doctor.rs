@@ -44,6 +44,8 @@ on_both_backends! {
         let finished = program.run(&["doctor"]);
         assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
         assert!(finished.stdout.lines().all(|line| line.starts_with("well")), "{}", finished.stdout);
+        let is_plain = finished.stdout.contains("the connection is not encrypted, and does not leave this machine");
+        assert_eq!(is_plain, test.url.starts_with("postgres"), "{}", finished.stdout);
     }
 
     async fn what_an_older_version_folded_is_said_and_mended(test: TestDb) {
