@@ -6,7 +6,7 @@ use super::CliError;
 use crate::db::{Conn, Db, DbError};
 use crate::ledger::{self, Instants, Reason};
 use crate::outbox::claim::Desk;
-use crate::outbox::settle;
+use crate::outbox::doubt;
 use crate::primitives::{Clock, RuleId};
 use crate::stores::{self, Store};
 use crate::{restores, rules};
@@ -63,8 +63,8 @@ fn doubt(db: &Db, store: &Store, at: Instants) -> Result<usize, CliError> {
     let desk = Desk { store, at };
     let held = db.read_here(|conn| held_by_events(conn, store).map_err(DbError::from))?;
     loop {
-        let now = db
-            .write_here(|conn| settle::doubt_restored(conn, &desk, &held).map_err(DbError::from))?;
+        let now =
+            db.write_here(|conn| doubt::doubt_restored(conn, &desk, &held).map_err(DbError::from))?;
         doubted += now;
         if now == 0 {
             return Ok(doubted);

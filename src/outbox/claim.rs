@@ -1,18 +1,18 @@
-//! Claiming: takes due messages, judges each at the door, and leases those that may leave. One transaction.
+//! Claiming: judges messages that are due at the door, each anew, and leases those that may leave. One transaction.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 
 use super::door::{self, House, Knock, Verdict};
 use super::lease::{self, Leases};
+use super::queue::{self, Knocking, Lane};
 use super::{Message, MessageStatus, Tally, settle};
 use crate::db::schema::{messages, orders};
 use crate::db::{Conn, few_lengths, kept};
 use crate::ledger::{self, EnrolmentStatus, Facts, Instants, NewDecision, Outcome, Reason};
-use crate::primitives::{CustomerId, Delay, EmailAddress, MessageId, RuleId, Timestamp};
+use crate::primitives::{CustomerId, Delay, EmailAddress, RuleId, Timestamp};
 use crate::restores;
 use crate::rules::condition::Needs;
 use crate::rules::{self, Class, StoredRule};
@@ -49,36 +49,6 @@ pub struct Claimed {
     pub tally: Tally,
 }
 
-#[derive(QueryableByName)]
-struct Key {
-    #[diesel(sql_type = BigInt)]
-    customer_id: CustomerId,
-    #[diesel(sql_type = BigInt)]
-    id: MessageId,
-}
-
-/// Some of the due messages, by an index that has the oldest of them first, however many are due.
-struct Lane {
-    /// SQLite would take another of its indexes, and read all that is due; PostgreSQL knows its rows.
-    index: &'static str,
-    condition: &'static str,
-    /// Whether it has no mail but that of rules in shadow.
-    shadows: bool,
-}
-
-/// What must not wait behind a backlog: mail that is owed, and mail that is of use for a day or less. In the words of
-/// its index.
-const URGENT: Lane = Lane {
-    index: "messages_due_urgent",
-    condition: "(m.class = 'service' OR m.useful_until - m.planned_for <= 86400000000)",
-    shadows: false,
-};
-
-const ALL: Lane = Lane { index: "messages_by_status", condition: "TRUE", shadows: false };
-
-/// What rules in shadow planned.
-const IN_SHADOW: Lane = Lane { index: "messages_in_shadow", condition: "m.shadow", shadows: true };
-
 /// Judges due messages, at most `limit`, and leases those that may leave to `owner`: the oldest, and before them what
 /// must not wait.
 ///
@@ -87,15 +57,14 @@ const IN_SHADOW: Lane = Lane { index: "messages_in_shadow", condition: "m.shadow
 pub fn claim_due(conn: &mut Conn, desk: &Desk, limit: i64, owner: &str) -> QueryResult<Claimed> {
     // Three places of four are for what must not wait behind a backlog, the others for who waits longest: neither
     // starves the other.
-    judge_due(conn, desk, owner, &[(URGENT, limit - limit / 4), (ALL, limit)])
+    judge_due(conn, desk, owner, &[(queue::URGENT, limit - limit / 4), (queue::ALL, limit)])
 }
 
 /// Judges the oldest due messages of rules in shadow alone: they need no way out. As [`claim_due`] otherwise.
 pub fn judge_shadows(conn: &mut Conn, desk: &Desk, limit: i64) -> QueryResult<Claimed> {
-    judge_due(conn, desk, "", &[(IN_SHADOW, limit)])
+    judge_due(conn, desk, "", &[(queue::IN_SHADOW, limit)])
 }
 
-/// From each lane as many as bring the whole to its number.
 fn judge_due(
     conn: &mut Conn,
     desk: &Desk,
@@ -105,60 +74,11 @@ fn judge_due(
     if restores::pause(conn)?.is_some() {
         return Ok(Claimed::default());
     }
-    let mut keys: Vec<Key> = Vec::new();
-    for (lane, up_to) in lanes {
-        // A lane may find again what one before it found.
-        for key in knocking(conn, desk, lane, *up_to)? {
-            if (keys.len() as i64) < *up_to && !keys.iter().any(|known| known.id == key.id) {
-                keys.push(key);
-            }
-        }
-    }
-    if keys.is_empty() {
+    let Knocking { found, messages } = queue::knocking(conn, desk, lanes)?;
+    if found == 0 {
         return Ok(Claimed::default());
     }
-    let customers: Vec<CustomerId> = keys.iter().map(|key| key.customer_id).collect();
-    // Read anew under the lock: another worker may have taken some between the look and the lock.
-    let mut all_due = Message::query()
-        .filter(messages::customer_id.eq_any(few_lengths(&customers)))
-        .filter(messages::status.eq(MessageStatus::Scheduled))
-        .filter(messages::scheduled_at.le(desk.at.now))
-        .order((messages::scheduled_at, messages::id))
-        .into_boxed();
-    if lanes.iter().all(|(lane, _)| lane.shadows) {
-        all_due = all_due.filter(messages::shadow.eq(true));
-    }
-    // A lane says whose turn it is, not which message: what one customer is due leaves in the order in which it fell due.
-    let mut of_customers: HashMap<CustomerId, VecDeque<Message>> = HashMap::new();
-    for message in kept(all_due).get_results(conn)? {
-        of_customers.entry(message.customer_id).or_default().push_back(message);
-    }
-    let due: Vec<Message> = customers
-        .iter()
-        .filter_map(|customer| of_customers.get_mut(customer)?.pop_front())
-        .collect();
-    judge_all(conn, desk, due, owner).map(|claimed| Claimed { judged: keys.len(), ..claimed })
-}
-
-fn knocking(conn: &mut Conn, desk: &Desk, lane: &Lane, limit: i64) -> QueryResult<Vec<Key>> {
-    let Lane { index, condition, .. } = lane;
-    let (from, lock) = match conn {
-        // Customers held by another worker, or by the planner, are stepped over, not waited for.
-        Conn::Postgres(_) => (
-            "messages m JOIN rollups r ON r.customer_id = m.customer_id".to_owned(),
-            "FOR UPDATE OF r SKIP LOCKED",
-        ),
-        // The write transaction already shuts out every other writer.
-        Conn::Sqlite(_) => (format!("messages m INDEXED BY {index}"), ""),
-    };
-    let query = diesel::sql_query(format!(
-        "SELECT m.customer_id, m.id FROM {from} WHERE m.store_id = $1 AND m.status = 'scheduled' \
-         AND m.scheduled_at <= $2 AND {condition} ORDER BY m.scheduled_at, m.id LIMIT $3 {lock}"
-    ))
-    .bind::<BigInt, _>(desk.store.id)
-    .bind::<BigInt, _>(desk.at.now)
-    .bind::<BigInt, _>(limit);
-    kept(query).load(conn)
+    judge_all(conn, desk, messages, owner).map(|claimed| Claimed { judged: found, ..claimed })
 }
 
 /// Judges claimed messages anew, since too much time went by before they could be handed over. Those that may

@@ -5,11 +5,13 @@
 pub mod backoff;
 pub mod claim;
 pub mod door;
+pub mod doubt;
 pub mod lease;
 mod message;
 mod pace;
 mod post;
 mod prepare;
+mod queue;
 pub mod quiet;
 mod run;
 pub mod settle;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::{self, Desk};
+use super::doubt;
 use super::post::Post;
 use super::run::Run;
-use super::settle;
 use super::{Tally, store};
 use crate::config::Config;
 use crate::db::{Backend, Conn, Db, DbError};
@@ -181,13 +181,13 @@ pub fn settle_lost(db: &Db, store: &Store, at: Instants) -> Result<Tally, DbErro
     let is_sqlite = db.backend() == Backend::Sqlite;
     let is_dead = move |owner: &str| is_sqlite && is_process_gone(owner);
     let is_any = db.read_here(|conn| -> Result<_, DbError> {
-        Ok(settle::has_lost(conn, store.id, at.machine, is_dead)?)
+        Ok(doubt::has_lost(conn, store.id, at.machine, is_dead)?)
     })?;
     if !is_any {
         return Ok(Tally::default());
     }
     db.write_here(|conn| -> Result<_, DbError> {
-        Ok(settle::settle_lost(conn, &Desk { store, at }, is_dead)?)
+        Ok(doubt::settle_lost(conn, &Desk { store, at }, is_dead)?)
     })
 }
 

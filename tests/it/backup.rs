@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use homing::db::DbError;
 use homing::ledger::Instants;
 use homing::outbox::claim::Desk;
-use homing::outbox::settle;
+use homing::outbox::doubt;
 use homing::primitives::{Clock, Delay, Timestamp};
 use homing::{ledger, restores, rules};
 
@@ -229,7 +229,7 @@ fn resume(shop: &Shop, now: Timestamp) -> usize {
     let at = Instants::at(now);
     let desk = Desk { store: &store, at };
     let lifted = shop.test.db.write_here(|conn| -> Result<_, DbError> {
-        let doubted = settle::doubt_restored(conn, &desk, &[])?;
+        let doubted = doubt::doubt_restored(conn, &desk, &[])?;
         ledger::store::end_waiting(conn, store.id, now, ledger::Reason::Restored)?;
         rules::store::begin_anew(conn, store.id, now)?;
         restores::lift(conn, now)?;

@@ -7,7 +7,8 @@ use homing::db::{DbError, schema};
 use homing::ledger::{Instants, Outcome};
 use homing::mail::Delivery;
 use homing::outbox::claim::{self, Claim, Desk};
-use homing::outbox::settle::{self, Ending, Report, Word};
+use homing::outbox::doubt::{self, Word};
+use homing::outbox::settle::{self, Ending, Report};
 use homing::primitives::{Delay, MessageId, StoreId, Timestamp};
 
 use crate::on_both_backends;
@@ -149,9 +150,9 @@ on_both_backends! {
         shop.plan(due);
         let claims = claim(&shop, due, "dead");
         let soon = due.plus(Delay::seconds(14));
-        assert_eq!(desk_at(&shop, soon, |conn, desk| settle::settle_lost(conn, desk, |_| false)).in_doubt, 0);
+        assert_eq!(desk_at(&shop, soon, |conn, desk| doubt::settle_lost(conn, desk, |_| false)).in_doubt, 0);
         let late = due.plus(Delay::seconds(16));
-        assert_eq!(desk_at(&shop, late, |conn, desk| settle::settle_lost(conn, desk, |_| false)).in_doubt, 1);
+        assert_eq!(desk_at(&shop, late, |conn, desk| doubt::settle_lost(conn, desk, |_| false)).in_doubt, 1);
         assert_eq!(shop.counts().in_doubt, 1);
         assert_eq!(shop.tick(late.plus(hours(1))).await.sent, 0, "marketing mail is not sent again by itself");
 
@@ -192,7 +193,7 @@ on_both_backends! {
         let words = [Word::SendAgain, Word::TakeAsSent];
         for (id, word) in ids.iter().zip(words) {
             let at = Instants::at(due.plus(hours(1)));
-            let ended = test.db.write_here(|conn| settle::resolve_in_doubt(conn, StoreId(1), *id, word, at).map_err(DbError::from));
+            let ended = test.db.write_here(|conn| doubt::resolve_in_doubt(conn, StoreId(1), *id, word, at).map_err(DbError::from));
             assert!(ended.unwrap());
         }
         assert_eq!(shop.counts().sent, 1);

@@ -6,6 +6,7 @@ use homing::db::DbError;
 use homing::ledger::Instants;
 use homing::mail::Delivery;
 use homing::outbox::claim::{self, Claim, Desk};
+use homing::outbox::doubt;
 use homing::outbox::settle::{self, Ending, Report};
 use homing::primitives::{Delay, StoreId, Timestamp};
 
@@ -66,7 +67,7 @@ on_both_backends! {
         shop.plan(due);
         let claims = claim(&shop, due, 5, "frozen");
         let thawed = due.plus(Delay::seconds(20));
-        assert_eq!(at_desk(&shop, Instants::at(thawed), |conn, desk| settle::settle_lost(conn, desk, |_| false)).in_doubt, 1);
+        assert_eq!(at_desk(&shop, Instants::at(thawed), |conn, desk| doubt::settle_lost(conn, desk, |_| false)).in_doubt, 1);
         let word = report(&claims[0], Delivery::NotSent { why: "connection refused".into() });
         at_desk(&shop, Instants::at(thawed), |conn, desk| settle::settle(conn, desk, &[word]));
         assert_eq!(shop.messages("p00")[0].0, "1 scheduled temporary_failure");
@@ -125,7 +126,7 @@ on_both_backends! {
             shop.plan_from(now, Some(&mut positions));
             // A replica whose clock is right claims, and dies; this one takes its leases for dead as its clock says.
             let claims = claim(&shop, test.now.plus(Delay::seconds(3_600 + n as i64)), 1, "another");
-            at_desk(&shop, Instants::at(now), |conn, desk| settle::settle_lost(conn, desk, |_| false));
+            at_desk(&shop, Instants::at(now), |conn, desk| doubt::settle_lost(conn, desk, |_| false));
             for claim in &claims {
                 let word = report(claim, Delivery::Accepted { reply: "250 ok".into() });
                 at_desk(&shop, Instants::at(now), |conn, desk| settle::settle(conn, desk, &[word]));

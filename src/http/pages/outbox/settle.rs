@@ -10,7 +10,7 @@ use crate::http::pages::error::PageError;
 use crate::http::pages::format::Format;
 use crate::http::pages::sign_in::Nothing;
 use crate::ledger::Instants;
-use crate::outbox::{self, settle::Word};
+use crate::outbox::doubt::{self, Word};
 use crate::primitives::{Clock, MessageId};
 use crate::reports::messages;
 
@@ -71,7 +71,7 @@ async fn settle(
                 return Ok::<_, DbError>(None);
             }
             // False when someone else was quicker.
-            Ok(Some(outbox::settle::resolve_in_doubt(conn, store, id, word, at)?))
+            Ok(Some(doubt::resolve_in_doubt(conn, store, id, word, at)?))
         })
         .await?
         .ok_or(PageError::NotFound)?;
