@@ -79,8 +79,10 @@ class Connection:
                 code = int(status[9:12])
                 if code < 400:
                     return
-                if code not in (429, 503):
+                if code not in (408, 429, 503):
                     sys.exit(f"answered {code} to {head!r}")
+                if code == 408:
+                    raise ConnectionError("it stood still for longer than a request may take")
                 time.sleep(0.2)
             except OSError:
                 self.socket = None

@@ -79,7 +79,14 @@ class House:
 
     def sent(self):
         """Messages of which the mail server has said that it has them."""
-        lines = (line.split() for line in self.get("/metrics").splitlines())
+        while True:
+            try:
+                lines = [line.split() for line in self.get("/metrics").splitlines()]
+                break
+            except OSError:
+                # A machine that was held still, and the server with it.
+                self.lives()
+                time.sleep(0.5)
         return int(sum(float(line[-1]) for line in lines if line and line[0].startswith("homing_messages") and 'outcome="sent"' in line[0]))
 
     def gigabytes(self):

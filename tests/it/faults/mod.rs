@@ -1,7 +1,7 @@
 //! Faults: the real program under load is killed, frozen, cut off and starved, and then everything must add up.
 //!
-//! A short trial of each kind runs with all tests. `HOMING_FAULT_KILLS=300 cargo test --test it faults::kills` is the
-//! long run; `HOMING_FAULT_SEED` repeats one. Each prints its figures.
+//! A short trial of each kind runs with all tests. `tests/faults.sh` is the long run, which sets `HOMING_FAULT_KILLS`;
+//! `HOMING_FAULT_SEED` repeats a trial. Each prints its figures: docs/faults.md has them.
 
 mod judge;
 mod load;
