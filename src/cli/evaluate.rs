@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::CliError;
 use super::evaluate_log::{self, EvaluateLog};
+use super::evaluate_orders::OrdersFile;
 use crate::scoring::models::{History, ImpossibleHistory, Model, Params};
 
 #[derive(Args)]
@@ -18,6 +19,8 @@ use crate::scoring::models::{History, ImpossibleHistory, Model, Params};
 pub struct Evaluate {
     #[command(subcommand)]
     what: Option<EvaluateCommand>,
+    #[command(flatten)]
+    orders: Option<OrdersFile>,
     #[command(flatten)]
     log: Option<EvaluateLog>,
 }
@@ -49,10 +52,10 @@ fn named(raw: &str) -> Result<(String, f64), String> {
 }
 
 pub fn run(args: &Evaluate) -> Result<(), CliError> {
-    match (&args.what, &args.log) {
-        (Some(EvaluateCommand::Customers(args)), _) => customers(args),
-        (None, Some(args)) => evaluate_log::run(args),
-        (None, None) => Err(CliError::usage_text("nothing to evaluate")
+    match (&args.what, &args.orders, &args.log) {
+        (Some(EvaluateCommand::Customers(args)), ..) => customers(args),
+        (None, Some(orders), Some(args)) => evaluate_log::run(args, orders),
+        (None, ..) => Err(CliError::usage_text("nothing to evaluate")
             .hint("name an order log: homing evaluate FILE --split DATE --horizon DAYS")),
     }
 }

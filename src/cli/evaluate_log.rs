@@ -3,54 +3,33 @@
 //! What was known at the end of the split day is learnt from; what came in the days after it judges. It opens no database.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use flate2::bufread::MultiGzDecoder;
 use jiff::civil::Date;
 use serde::Serialize;
 
 use super::CliError;
+use super::evaluate_orders::OrdersFile;
 use super::table::Table;
-use crate::intake::csv::instant;
-use crate::primitives::Zone;
 use crate::scoring::models::{Model, Params};
 use crate::scoring::predict::baselines::Baseline;
 use crate::scoring::predict::contest::{ALLOWED_PCT, Harm};
 use crate::scoring::predict::evaluate::{Contests, Figures, Forecast, Holdout};
-use crate::scoring::predict::history::{histories, key_of};
-use crate::scoring::predict::{Choice, Day, Known, Learned, OrderLog, Purchase, Sufficiency};
+use crate::scoring::predict::history::histories;
+use crate::scoring::predict::metrics::Decile;
+use crate::scoring::predict::{Choice, Day, Known, Learned, OrderLog, Sufficiency};
 
 #[derive(Args)]
 pub struct EvaluateLog {
-    /// A CSV file of orders, plain or gzipped: a customer, a day or time, and what the order came to.
-    file: PathBuf,
     /// The last day that is known: what came later judges.
     #[arg(long, value_name = "DATE")]
     split: Date,
     /// How many days after the split are looked at.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(Day).range(1..=3650))]
     horizon: Day,
-    /// The names of the columns where they are not told by themselves, such as id=customer,at=date,amount=total.
-    #[arg(long, value_name = "id=…,at=…,amount=…", value_delimiter = ',', value_parser = column)]
-    columns: Vec<(Column, String)>,
-    /// Whether an order that came to nothing counts. Negative amounts never do.
-    #[arg(long, value_enum, default_value_t = ZeroAmounts::Drop)]
-    zero_amounts: ZeroAmounts,
-    /// Where a day begins and ends, for times that carry a zone of their own.
-    #[arg(long, value_name = "ZONE", default_value = "UTC")]
-    timezone: Zone,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ZeroAmounts {
-    Drop,
-    Keep,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -59,47 +38,15 @@ enum Format {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Id,
-    At,
-    Amount,
-}
-
-impl Column {
-    const ALL: [Self; 3] = [Self::Id, Self::At, Self::Amount];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::At => "at",
-            Self::Amount => "amount",
-        }
-    }
-
-    /// The names that tell it by themselves.
-    fn usual(self) -> &'static [&'static str] {
-        match self {
-            Self::Id => &["id", "customer_id", "customer", "user_id"],
-            Self::At => &["at", "placed_at", "ordered_at", "date", "day", "timestamp"],
-            Self::Amount => &["amount", "total"],
-        }
-    }
-}
-
-fn column(raw: &str) -> Result<(Column, String), String> {
-    let (name, head) = raw.split_once('=').ok_or("write id=…, at=… or amount=…")?;
-    let column = Column::ALL.into_iter().find(|column| column.name() == name.trim());
-    let column = column.ok_or_else(|| format!("`{name}` is none of id, at and amount"))?;
-    Ok((column, head.trim().to_owned()))
-}
-
 /// What `--format json` prints.
 #[derive(Debug, Serialize)]
 struct Report {
     rows: Vec<Row>,
     customers: usize,
     orders_in_holdout: u64,
+    /// The combination's probabilities of an order within the horizon, and within 30 days, in ten groups, and what came.
+    deciles: Vec<Decile>,
+    deciles_30d: Option<Vec<Decile>>,
     /// Whether the combination does harm: each figure beside that of the best single model in hindsight.
     against_best: Contests,
     /// Null where the log is taken to begin with the shop.
@@ -156,6 +103,9 @@ fn named(params: &Params) -> BTreeMap<String, f64> {
     params.named().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// The row of the combination.
+const COMBINED: &str = "combined";
+
 #[derive(Debug, Serialize)]
 struct Row {
     model: &'static str,
@@ -166,8 +116,8 @@ struct Row {
     figures: Figures,
 }
 
-pub fn run(args: &EvaluateLog) -> Result<(), CliError> {
-    let log = read(args)?;
+pub fn run(args: &EvaluateLog, orders: &OrdersFile) -> Result<(), CliError> {
+    let log = orders.read()?;
     let split = day_number(args.split)?;
     let holdout = Holdout::of(&log, split, args.horizon);
     if holdout.known.is_empty() {
@@ -175,9 +125,12 @@ pub fn run(args: &EvaluateLog) -> Result<(), CliError> {
             .hint("choose a --split within the log, later than its first order"));
     }
     if let Some(last) = log.last_day().filter(|last| *last < split + args.horizon) {
-        let days = last - split;
+        let known = match last - split {
+            ..=0 => "by the split: nothing is known of".to_owned(),
+            days => format!("{days} days after the split: nothing is known of the rest of"),
+        };
         eprintln!(
-            "The log ends {days} days after the split: nothing is known of the rest of the {} days, and all will seem to stay away.",
+            "The log ends {known} the {} days, and all will seem to stay away.",
             args.horizon
         );
     }
@@ -222,7 +175,7 @@ fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
     });
     let combined = holdout.by_combination(&learned);
     rows.push(Row {
-        model: "combined",
+        model: COMBINED,
         params: weights.collect(),
         log_likelihood: None,
         fit_ms: Some(took.as_secs_f64() * 1e3),
@@ -241,6 +194,8 @@ fn evaluate(log: &OrderLog, holdout: &Holdout) -> Report {
         rows,
         customers: holdout.known.len(),
         orders_in_holdout: holdout.orders(),
+        deciles: holdout.deciles(&combined),
+        deciles_30d: holdout.deciles_month(&combined),
         against_best: holdout.contest(&combined, &singles),
         opening: OpeningFound::of(&learned, holdout),
         season: !learned.clock.is_even(),
@@ -298,6 +253,14 @@ fn print(report: &Report, args: &EvaluateLog) {
         ]);
     }
     print!("{table}");
+    let combined = report.rows.iter().find(|row| row.model == COMBINED).map(|row| &row.figures);
+    if let Some(noise) = combined.and_then(|figures| figures.ece_noise_pct) {
+        let of_month = combined.and_then(|figures| figures.ece_30d_noise_pct);
+        println!(
+            "\nWere every probability right, chance alone would make the ECE of so many customers {noise:.2} %{}.",
+            of_month.map_or_else(String::new, |noise| format!(" (30d: {noise:.2} %)"))
+        );
+    }
     print_contests(&report.against_best);
     if let Some(opening) = &report.opening {
         println!(
@@ -329,6 +292,9 @@ fn print(report: &Report, args: &EvaluateLog) {
 
 /// Whether the combination does harm, and whether that is more than chance.
 fn print_contests(contests: &Contests) {
+    if contests.all().iter().all(|(_, contest)| contest.is_none()) {
+        return;
+    }
     let heads =
         ["figure", "best single", "its", "combined less it", "± s.e.", "worse %", "± s.e.", ""];
     let mut table = Table::new(&heads).numbers(&[2, 3, 4, 5, 6]);
@@ -365,111 +331,9 @@ fn day_number(date: Date) -> Result<Day, CliError> {
     Ok(since.get_days())
 }
 
-/// The orders that count.
-fn read(args: &EvaluateLog) -> Result<OrderLog, CliError> {
-    let place = args.file.display();
-    let wrong =
-        |line: u64, what: String| CliError::usage_text(format!("{place}: line {line}: {what}"));
-    let unreadable = |error: csv::Error| CliError::usage_text(format!("{place}: {error}"));
-    let input =
-        open(&args.file).map_err(|error| CliError::usage_text(format!("{place}: {error}")))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
-    let heads = reader.headers().map_err(unreadable)?.clone();
-    let [id, at, amount] = places(&heads, &args.columns).map_err(|error| {
-        CliError::usage_text(format!("{place}: {error}")).hint(format!(
-            "name the columns with --columns id=…,at=…,amount=…; the file has {}",
-            heads.iter().collect::<Vec<_>>().join(", ")
-        ))
-    })?;
-    let (Some(id), Some(at)) = (id, at) else { unreachable!("places demands both") };
-    let mut purchases = Vec::new();
-    let (mut guests, mut dropped) = (0_u64, 0_u64);
-    let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(unreadable)? {
-        let line = row.position().map_or(0, csv::Position::line);
-        if row[id].is_empty() {
-            guests += 1;
-            continue;
-        }
-        let amount = match amount.map(|amount| &row[amount]) {
-            None => None,
-            Some("") => Some(0.0),
-            Some(raw) => match raw.parse::<f64>() {
-                Ok(value) if value.is_finite() => Some(value),
-                _ => return Err(wrong(line, format!("the amount `{raw}` is no number"))),
-            },
-        };
-        let counts = amount.is_none_or(|amount| {
-            amount > 0.0 || amount == 0.0 && args.zero_amounts == ZeroAmounts::Keep
-        });
-        if !counts {
-            dropped += 1;
-            continue;
-        }
-        let time = instant(&row[at], &args.timezone).map_err(|what| wrong(line, what))?;
-        let day = time.day_number(&args.timezone);
-        purchases.push((key_of(&row[id]), Purchase { day, amount: amount.unwrap_or(0.0) }));
-    }
-    if guests + dropped > 0 {
-        eprintln!("Left out: {guests} orders without a customer, {dropped} by their amount.");
-    }
-    Ok(OrderLog::new(purchases))
-}
-
-/// Unpacks what begins like a gzip file.
-fn open(path: &Path) -> std::io::Result<Box<dyn Read>> {
-    let mut file = BufReader::new(File::open(path)?);
-    let is_gzip = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
-}
-
-/// Where each column is. Only amounts may be missing: then no order has one, and all count.
-fn places(
-    heads: &csv::StringRecord,
-    named: &[(Column, String)],
-) -> Result<[Option<usize>; 3], String> {
-    let find = |wanted: &str| {
-        heads
-            .iter()
-            .position(|head| head.trim_start_matches('\u{feff}').eq_ignore_ascii_case(wanted))
-    };
-    let mut places = [None; 3];
-    for (place, column) in places.iter_mut().zip(Column::ALL) {
-        let given = named.iter().find(|(of, _)| *of == column);
-        *place = match given {
-            Some((_, head)) => {
-                Some(find(head).ok_or_else(|| format!("there is no column `{head}`"))?)
-            }
-            None => column.usual().iter().find_map(|usual| find(usual)),
-        };
-        if place.is_none() && column != Column::Amount {
-            let meaning =
-                if column == Column::Id { "the customer" } else { "the time of the order" };
-            return Err(format!("no column holds {meaning}"));
-        }
-    }
-    Ok(places)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_found_by_usual_names_or_as_told() {
-        let heads = csv::StringRecord::from(vec!["\u{feff}Customer_ID", "Date", "cds", "amount"]);
-        assert_eq!(places(&heads, &[]).unwrap(), [Some(0), Some(1), Some(3)]);
-        let told = [column("amount=cds").unwrap(), column("id = cds").unwrap()];
-        assert_eq!(places(&heads, &told).unwrap(), [Some(2), Some(1), Some(2)]);
-        let bare = csv::StringRecord::from(vec!["who", "date"]);
-        assert_eq!(places(&bare, &[]).unwrap_err(), "no column holds the customer");
-        assert_eq!(places(&bare, &[column("id=who").unwrap()]).unwrap(), [Some(0), Some(1), None]);
-        assert_eq!(
-            places(&bare, &[column("at=when").unwrap()]).unwrap_err(),
-            "no column holds the customer"
-        );
-        assert!(column("when=date").is_err() && column("id").is_err());
-    }
 
     #[test]
     fn days_are_counted_from_1970() {

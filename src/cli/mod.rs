@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod evaluate;
 mod evaluate_log;
+mod evaluate_orders;
 mod export_config;
 mod facts;
 mod import;

@@ -67,6 +67,16 @@ fn print_report(report: &Calibration) {
         Some(note) => println!("\nPredictions are what is usual in shops: {note}."),
         None => println!("\nPredictions are made by {}.", choice(report.choice)),
     }
+    if let Some(opening) = &report.opening {
+        println!(
+            "The log begins in the middle: who was first seen by {} is taken to have been a customer before, and is told by \
+             fits of their own.",
+            opening.until
+        );
+    }
+    if report.season {
+        println!("The models run on the shop's own clock: its year was told better so.");
+    }
     if !report.models.is_empty() {
         let mut table =
             Table::new(&["model", "weight", "of orders", "parameters"]).numbers(&[1, 2]);

@@ -96,8 +96,9 @@ pub struct Horizon {
     pub horizon_days: Day,
     /// The forecast knew all until the end of this day.
     pub made_on: Date,
+    /// By whom it was judged; of more than 50,000, a fair part.
     pub customers: usize,
-    /// Days with orders that came in the horizon.
+    /// Days with orders of theirs that came in the horizon.
     pub orders: u64,
     pub choice: Choice,
     pub combined: Figures,

@@ -106,6 +106,14 @@ fn online_retail_is_judged_better_than_by_any_single_model() {
     at_most(&combined["log_loss"], 0.53);
     at_most(&combined["ece_pct"], 3.0);
     assert!(combined["auc"].as_f64().unwrap() > 0.74);
+    // A perfect forecast would not reach 0 either: of 280 customers a group, chance leaves about 2 %.
+    close(&combined["ece_30d_noise_pct"], 1.9, 0.2);
+    at_most(&combined["ece_30d_pct"], 2.0 * combined["ece_30d_noise_pct"].as_f64().unwrap());
+    for deciles in ["deciles", "deciles_30d"] {
+        let groups = report[deciles].as_array().unwrap();
+        let customers = groups.iter().map(|group| group["customers"].as_u64().unwrap());
+        assert_eq!((groups.len(), customers.sum::<u64>()), (10, 2800), "{deciles}");
+    }
     does_no_harm(&report);
 }
 

@@ -272,6 +272,7 @@ impl<'a> Horizon<'a> {
                 mixed: chosen.iter().map(|j| self.mixed[i][*j]).collect(),
                 orders: chosen.iter().map(|j| origin.windows[self.index].orders[*j]).collect(),
                 bar: self.bars[i],
+                weight: origin.weight,
             }
         };
         origins.iter().map(rows).collect()

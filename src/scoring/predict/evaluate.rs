@@ -46,9 +46,12 @@ pub struct Figures {
     pub log_loss: Option<f64>,
     pub brier: Option<f64>,
     pub ece_pct: Option<f64>,
+    /// What `ece_pct` would be by chance alone, were every probability right.
+    pub ece_noise_pct: Option<f64>,
     pub auc: Option<f64>,
     pub auc_30d: Option<f64>,
     pub ece_30d_pct: Option<f64>,
+    pub ece_30d_noise_pct: Option<f64>,
     pub window80_coverage_pct: Option<f64>,
 }
 
@@ -149,9 +152,8 @@ impl Holdout {
     }
 
     pub fn judge(&self, forecast: &Forecast) -> Figures {
-        let ordered: Vec<bool> = self.orders.iter().map(|orders| *orders > 0.0).collect();
-        let in_month: Option<Vec<bool>> =
-            self.month.as_ref().map(|month| month.iter().map(|orders| *orders > 0.0).collect());
+        let ordered = ordered(&self.orders);
+        let in_month: Option<Vec<bool>> = self.month.as_deref().map(self::ordered);
         let in_month = in_month.as_deref();
         let window80 = forecast.p_by_then.as_ref().and_then(|p| {
             let rows = p.iter().zip(&self.waits).map(|(p, (_, came))| (*p, *came));
@@ -164,16 +166,19 @@ impl Holdout {
             log_loss: metrics::log_loss(&forecast.p_order, &ordered),
             brier: metrics::brier(&forecast.p_order, &ordered),
             ece_pct: metrics::ece_pct(&forecast.p_order, &ordered),
+            ece_noise_pct: metrics::ece_noise_pct(&forecast.p_order),
             auc: metrics::auc(&forecast.p_order, &ordered),
             auc_30d: in_month.and_then(|month| metrics::auc(&forecast.p_order_month, month)),
             ece_30d_pct: in_month
                 .and_then(|month| metrics::ece_pct(&forecast.p_order_month, month)),
+            ece_30d_noise_pct: in_month
+                .and_then(|_| metrics::ece_noise_pct(&forecast.p_order_month)),
             window80_coverage_pct: window80,
         }
     }
 
     pub fn contest(&self, combined: &Forecast, models: &[(Model, Forecast)]) -> Contests {
-        let ordered: Vec<bool> = self.orders.iter().map(|orders| *orders > 0.0).collect();
+        let ordered = ordered(&self.orders);
         let by = |loss: &dyn Fn(&Forecast) -> Option<Loss>| {
             let models: Vec<(Model, Loss)> =
                 models.iter().filter_map(|(model, told)| Some((*model, loss(told)?))).collect();
@@ -188,9 +193,18 @@ impl Holdout {
 
     /// Predicted against happened over the horizon, in ten groups of equal size.
     pub fn deciles(&self, forecast: &Forecast) -> Vec<Decile> {
-        let ordered: Vec<bool> = self.orders.iter().map(|orders| *orders > 0.0).collect();
-        metrics::deciles(&forecast.p_order, &ordered)
+        metrics::deciles(&forecast.p_order, &ordered(&self.orders))
     }
+
+    /// The same over the first month; `None` where the horizon is shorter.
+    pub fn deciles_month(&self, forecast: &Forecast) -> Option<Vec<Decile>> {
+        let month = self.month.as_ref()?;
+        Some(metrics::deciles(&forecast.p_order_month, &ordered(month)))
+    }
+}
+
+fn ordered(orders: &[f64]) -> Vec<bool> {
+    orders.iter().map(|orders| *orders > 0.0).collect()
 }
 
 impl Forecast {

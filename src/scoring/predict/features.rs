@@ -3,13 +3,14 @@
 use super::super::models::History;
 use super::history::Known;
 
-pub const FEATURES: usize = 9;
+pub const FEATURES: usize = 10;
 
 /// A customer unlike all others is corrected like one three standard deviations off, and no further.
 pub const FARTHEST: f64 = 3.0;
 
-/// Raw: how often, how long silent, how long silent by the own rhythm, whether only once, how long known, what an order and
-/// the last order came to, how much later seen than silent, and how many visits. Logarithms, since shops differ by factors.
+/// Raw: how often, how long silent, how long silent by the own rhythm, how far beyond it, whether only once, how long known,
+/// what an order and the last order came to, how much later seen than silent, and how many visits. Logarithms, since shops
+/// differ by factors. Beyond the own rhythm each day tells more than before it: who is not due yet is merely not due.
 /// Where visits are not known, the last two are the same for all, and so say nothing.
 pub fn raw(known: &Known, history: &History) -> [f64; FEATURES] {
     let silent = history.age - history.t_x;
@@ -22,6 +23,7 @@ pub fn raw(known: &Known, history: &History) -> [f64; FEATURES] {
         f64::from(history.x).ln_1p(),
         silent.ln_1p(),
         late,
+        late.max(0.0),
         f64::from(u8::from(history.x == 0)),
         history.age.ln_1p(),
         amount(known.amount / f64::from(known.order_days)),

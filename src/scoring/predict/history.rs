@@ -114,6 +114,15 @@ impl OrderLog {
         })
     }
 
+    /// The log of at most about `most` customers, as [`OrderLog::sample`] chooses them.
+    pub fn part(&self, most: usize) -> Self {
+        let chosen = self.sample(most);
+        let purchases = chosen.iter().flat_map(|own| own.purchases.iter().map(|p| (own.key, *p)));
+        let visits = chosen.iter().flat_map(|own| own.visits.iter().map(|day| (own.key, *day)));
+        let part = Self::new(purchases);
+        if self.visit_starts.is_empty() { part } else { part.with_visits(visits) }
+    }
+
     /// The last day that anybody ordered on.
     pub fn last_day(&self) -> Option<Day> {
         self.purchases.iter().map(|purchase| purchase.day).max()
@@ -304,5 +313,10 @@ mod tests {
         assert_eq!(log.sample(20_000).len(), 10_000);
         let part = log.sample(1_000).len();
         assert!((900..1_100).contains(&part), "{part}");
+        let log = log.with_visits([(7, 3), (12, 5)]);
+        let part = log.part(1_000);
+        let whole: Vec<Customer<'_>> = log.sample(1_000);
+        assert_eq!(part.all().collect::<Vec<_>>(), whole);
+        assert_eq!(log.part(20_000).all().collect::<Vec<_>>(), log.all().collect::<Vec<_>>());
     }
 }

@@ -72,9 +72,7 @@ pub fn deciles(p: &[f64], happened: &[bool]) -> Vec<Decile> {
         from = to;
     }
     let group = |g: usize| {
-        // The first n % 10 groups have one customer more.
-        let start = |g: usize| g * (n / GROUPS) + g.min(n % GROUPS);
-        let rows = &rows[start(g)..start(g + 1)];
+        let rows = &rows[group_start(g, n)..group_start(g + 1, n)];
         let mean =
             |of: fn(&(f64, f64)) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
         Decile { customers: rows.len(), predicted: mean(|row| row.0), happened: mean(|row| row.1) }
@@ -85,6 +83,28 @@ pub fn deciles(p: &[f64], happened: &[bool]) -> Vec<Decile> {
 /// Expected calibration error: the mean over the deciles of |predicted − happened|, in percent.
 pub fn ece_pct(p: &[f64], happened: &[bool]) -> Option<f64> {
     mean(deciles(p, happened).iter().map(|d| (d.predicted - d.happened).abs() * 100.0))
+}
+
+/// The calibration error that chance alone leaves, in percent: that to be expected were every probability right.
+///
+/// What happens in a group of n then has the variance Σ p(1 − p) / n², and the mean distance of a normal number from its
+/// mean is √(2/π) standard deviations.
+pub fn ece_noise_pct(p: &[f64]) -> Option<f64> {
+    let mut sorted = p.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let groups: Vec<&[f64]> = (0..GROUPS)
+        .map(|g| &sorted[group_start(g, p.len())..group_start(g + 1, p.len())])
+        .filter(|group| !group.is_empty())
+        .collect();
+    mean(groups.into_iter().map(|group| {
+        let variance: f64 = group.iter().map(|p| p * (1.0 - p)).sum();
+        variance.sqrt() / group.len() as f64 * std::f64::consts::FRAC_2_PI.sqrt() * 100.0
+    }))
+}
+
+/// Where a group begins among `n` in sequence: the first n % 10 have one customer more.
+fn group_start(group: usize, n: usize) -> usize {
+    group * (n / GROUPS) + group.min(n % GROUPS)
 }
 
 /// P(one to whom it happened was predicted higher than one to whom it did not); ties count half.
@@ -148,5 +168,26 @@ mod tests {
         }
         assert_eq!(ece_pct(&[0.5; 20], &[[true; 10], [false; 10]].concat()), Some(0.0));
         assert_eq!(ece_pct(&[], &[]), None);
+    }
+
+    /// Shops drawn by the very probabilities that were told.
+    #[test]
+    fn a_forecast_that_is_right_has_the_calibration_error_of_chance() {
+        use super::super::history::scatter;
+        let draw = |seed: u64| (scatter(seed) >> 11) as f64 / (1_u64 << 53) as f64;
+        let p: Vec<f64> = (0..997).map(|i| draw(i).powi(2)).collect();
+        let found: Vec<f64> = (1..=200_u64)
+            .map(|shop| {
+                let drawn = |i: usize| draw(shop << 32 | i as u64);
+                let happened: Vec<bool> =
+                    p.iter().enumerate().map(|(i, p)| drawn(i) < *p).collect();
+                ece_pct(&p, &happened).unwrap()
+            })
+            .collect();
+        let usual = mean(found.into_iter()).unwrap();
+        let told = ece_noise_pct(&p).unwrap();
+        assert!((0.97..1.03).contains(&(told / usual)), "{told} against {usual}");
+        assert_eq!(ece_noise_pct(&[0.0, 1.0]), Some(0.0));
+        assert_eq!(ece_noise_pct(&[]), None);
     }
 }

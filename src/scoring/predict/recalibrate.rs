@@ -11,13 +11,16 @@ use super::minimise::minimise;
 use super::weigh::Bar;
 
 /// Ridge on the chance's coefficients, in customers.
-const CHANCE_RIDGE: f64 = 30.0;
+const CHANCE_RIDGE: f64 = 20.0;
 
 /// Ridge on the counts' coefficients: in units of the loss, plus as many returning customers as outweigh a unit.
 const COUNT_RIDGE: (f64, f64) = (0.03, 60.0);
 
 pub const CHANCE_TERMS: usize = FEATURES + 2;
 pub const COUNT_TERMS: usize = FEATURES + 1;
+
+/// Terms of a chance besides its level.
+const SLOPES: usize = CHANCE_TERMS - 1;
 
 /// So that certainty can still be corrected.
 const LEAST_P: f64 = 1e-9;
@@ -53,40 +56,49 @@ impl Chance {
         terms
     }
 
-    /// The most likely coefficients under the ridge, by Newton's method. Each origin shares one customer's weight, since
-    /// they tell of the same customers.
+    /// The most likely coefficients under the ridge, by Newton's method. Each origin has a level of its own, so that when
+    /// orders came is not taken for who orders; of the levels remains what they share. All origins together weigh as much
+    /// as one customer each, since they tell of the same customers, the better informed ones more.
     pub fn learn(origins: &[ChanceRows<'_>]) -> Self {
-        let share = 1.0 / origins.len().max(1) as f64;
-        let mut coefficients = [0.0; CHANCE_TERMS];
+        let all: f64 = origins.iter().map(|rows| rows.origin.weight).sum();
+        let n = SLOPES + origins.len();
+        let mut at = vec![0.0; n];
         for _ in 0..12 {
-            let mut slope = coefficients.map(|c| -CHANCE_RIDGE * c);
-            let mut bend = [[0.0; CHANCE_TERMS]; CHANCE_TERMS];
-            for (i, row) in bend.iter_mut().enumerate() {
-                row[i] = CHANCE_RIDGE;
+            let (mut slope, mut bend) = (vec![0.0; n], vec![vec![0.0; n]; n]);
+            let ridges = [CHANCE_RIDGE; SLOPES].into_iter();
+            let ridges = ridges.chain(origins.iter().map(|o| CHANCE_RIDGE * o.origin.weight / all));
+            for (i, ridge) in ridges.enumerate() {
+                (slope[i], bend[i][i]) = (-ridge * at[i], ridge);
             }
-            for row in origins.iter().flat_map(ChanceRows::iter) {
-                let p = chance(row.logit + dot(&coefficients, &row.terms));
-                let off = share * (f64::from(u8::from(row.ordered)) - p);
-                let weight = share * (p * (1.0 - p)).max(1e-9);
-                for i in 0..CHANCE_TERMS {
-                    slope[i] += off * row.terms[i];
-                    for (bend, term) in bend[i].iter_mut().zip(&row.terms[..=i]) {
-                        *bend += weight * row.terms[i] * term;
+            for (level, rows) in (SLOPES..).zip(origins) {
+                let share = rows.origin.weight / all;
+                for row in rows.iter() {
+                    let terms = &row.terms[1..];
+                    let p = chance(row.logit + at[level] + dot(&at[..SLOPES], terms));
+                    let off = share * (f64::from(u8::from(row.ordered)) - p);
+                    let weight = share * (p * (1.0 - p)).max(1e-9);
+                    for (i, term) in terms.iter().enumerate() {
+                        slope[i] += off * term;
+                        bend[level][i] += weight * term;
+                        for (bend, other) in bend[i].iter_mut().zip(&terms[..=i]) {
+                            *bend += weight * term * other;
+                        }
                     }
+                    slope[level] += off;
+                    bend[level][level] += weight;
                 }
             }
             let step = solve(bend, slope);
             // Half a step where a whole one would overshoot: from far off, Newton's can.
             let longest = step.iter().map(|s| s.abs()).fold(0.0, f64::max);
             let length = (1.0 / longest).min(1.0);
-            for i in 0..CHANCE_TERMS {
-                coefficients[i] += length * step[i];
-            }
+            at.iter_mut().zip(&step).for_each(|(at, step)| *at += length * step);
             if longest < 1e-7 {
                 break;
             }
         }
-        coefficients[0] = steady(origins.iter().map(|rows| rows.level(&coefficients)).collect());
+        let mut coefficients = [steady(&at[SLOPES..]); CHANCE_TERMS];
+        coefficients[1..].copy_from_slice(&at[..SLOPES]);
         Self { coefficients }
     }
 
@@ -108,7 +120,7 @@ pub struct ChanceRows<'a> {
 
 /// What of a level holds from one day of the past to the next: the mean, shrunk by how far the days disagree. A season
 /// that went up and down again is no reason to raise or lower anything.
-fn steady(levels: Vec<f64>) -> f64 {
+fn steady(levels: &[f64]) -> f64 {
     let n = levels.len() as f64;
     let mean = levels.iter().sum::<f64>() / n.max(1.0);
     let spread = levels.iter().map(|level| (level - mean).powi(2)).sum::<f64>() / n.max(1.0);
@@ -123,28 +135,6 @@ pub struct ChanceRow {
 }
 
 impl ChanceRows<'_> {
-    /// The level that this origin alone would have, all else being as it is.
-    fn level(&self, coefficients: &[f64; CHANCE_TERMS]) -> f64 {
-        let rows: Vec<(f64, f64)> = self
-            .iter()
-            .map(|row| {
-                let rest = dot(coefficients, &row.terms) - coefficients[0];
-                (row.logit + rest, f64::from(u8::from(row.ordered)))
-            })
-            .collect();
-        let mut level = coefficients[0];
-        for _ in 0..8 {
-            let (mut slope, mut bend) = (-CHANCE_RIDGE * level, CHANCE_RIDGE);
-            for (logit, ordered) in &rows {
-                let p = chance(logit + level);
-                slope += ordered - p;
-                bend += p * (1.0 - p);
-            }
-            level += (slope / bend).clamp(-1.0, 1.0);
-        }
-        level
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = ChanceRow> + '_ {
         let orders = &self.origin.windows[self.horizon].orders;
         (0..self.logits.len())
@@ -178,10 +168,13 @@ impl Counts {
 
     /// The coefficients of the least errors, absolute and squared alike, each measured by the best single model's.
     pub fn learn(origins: &[CountRows]) -> Self {
-        let n = origins.len().max(1) as f64;
+        let all: f64 = origins.iter().map(|rows| rows.weight).sum();
         let returning: f64 = origins
             .iter()
-            .map(|rows| rows.orders.iter().filter(|orders| **orders > 0.0).count() as f64 / n)
+            .map(|rows| {
+                let came = rows.orders.iter().filter(|orders| **orders > 0.0).count();
+                came as f64 * rows.weight / all
+            })
             .sum();
         let ridge = COUNT_RIDGE.0 + COUNT_RIDGE.1 / returning.max(1.0);
         let (mut expected, mut slopes) = (Vec::new(), Vec::new());
@@ -193,9 +186,10 @@ impl Counts {
                 *slope = ridge * c;
             }
             for rows in origins {
+                let share = rows.weight / all;
                 rows.corrected(coefficients, &mut expected);
                 slopes.resize(expected.len(), 0.0);
-                value += rows.bar.loss(&expected, &rows.orders, &mut slopes) / n;
+                value += rows.bar.loss(&expected, &rows.orders, &mut slopes) * share;
                 // Each expectation is e·f/Σ(e·f)·Σe: the sum in the middle moves with the coefficients too.
                 let total: f64 = expected.iter().sum();
                 let mut pull = 0.0;
@@ -208,7 +202,7 @@ impl Counts {
                     }
                 }
                 for i in 0..COUNT_TERMS {
-                    slope[i] += (own[i] - pull * shared[i] / total) / n;
+                    slope[i] += (own[i] - pull * shared[i] / total) * share;
                 }
             }
             value
@@ -228,6 +222,8 @@ pub struct CountRows {
     pub mixed: Vec<f64>,
     pub orders: Vec<f64>,
     pub bar: Bar,
+    /// The origin's.
+    pub weight: f64,
 }
 
 impl CountRows {
