@@ -270,6 +270,7 @@ fn forget_plans(conn: &mut Conn, customer: CustomerId) -> QueryResult<()> {
         .execute(conn)?;
     diesel::delete(mail_events::table.filter(mail_events::customer_id.eq(customer)))
         .execute(conn)?;
+    crate::customers::merge::leave_at_risk_list(conn, customer)?;
     diesel::delete(scores::table.filter(scores::customer_id.eq(customer))).execute(conn)?;
     diesel::delete(repurchases::table.filter(repurchases::customer_id.eq(customer)))
         .execute(conn)?;

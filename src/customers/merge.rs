@@ -12,6 +12,7 @@ use crate::primitives::CustomerId;
 /// Facts, visits and orders follow by folding. Where both are in one rule for one episode, `to`'s stands; of two
 /// assignments to one experiment, the older (design: invariant 11). Scores are made anew.
 pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<()> {
+    leave_at_risk_list(conn, from)?;
     // SQLite numbers parameters as they first appear, so each statement names $1 before $2.
     const DROPS: [&str; 6] = [
         "DELETE FROM scores WHERE customer_id = $1 AND customer_id <> $2",
@@ -42,4 +43,21 @@ pub fn merge(conn: &mut Conn, from: CustomerId, to: CustomerId) -> QueryResult<(
             .execute(conn)?;
     }
     store::redirect(conn, from, to)
+}
+
+/// Takes a customer off the at-risk list, whose entries are found by what their score says.
+pub fn leave_at_risk_list(conn: &mut Conn, customer: CustomerId) -> QueryResult<()> {
+    const ENTRIES: &str = "SELECT s.store_id, r.edition, SEGMENT, s.risk_rank FROM scores s \
+        JOIN scoring_runs r ON r.store_id = s.store_id WHERE s.customer_id = $ID AND s.risk_rank IS NOT NULL";
+    let entries = |segment: &str, id: &str| ENTRIES.replace("SEGMENT", segment).replace("$ID", id);
+    diesel::sql_query(format!(
+        "DELETE FROM at_risk_list WHERE customer_id = $1 AND (store_id, edition, segment, risk_rank) IN ({} UNION ALL {})",
+        entries("''", "$2"),
+        entries("s.segment", "$3"),
+    ))
+    .bind::<BigInt, _>(customer)
+    .bind::<BigInt, _>(customer)
+    .bind::<BigInt, _>(customer)
+    .execute(conn)?;
+    Ok(())
 }

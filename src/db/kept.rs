@@ -8,9 +8,10 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::{BigInt, Double, HasSqlType, Text};
+use diesel::sql_types::{BigInt, Double, HasSqlType, Nullable, Text};
 
 use super::Conn;
+use crate::primitives::{CustomerId, Timestamp};
 
 /// A query whose text comes again and again. diesel keeps by itself only what it can tell by its type: no list, no update,
 /// and no SQL of our own. To read such a statement and plan it costs more than to run it, most of all on PostgreSQL
@@ -101,9 +102,52 @@ pub struct Prepared<Row> {
 #[derive(Debug, Clone)]
 enum Part {
     Sql(Cow<'static, str>),
-    Integer(i64),
-    Float(f64),
-    Text(String),
+    Value(Value),
+}
+
+/// What is bound.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Integer(Option<i64>),
+    Float(Option<f64>),
+    Text(Cow<'static, str>),
+}
+
+macro_rules! value_of {
+    ($($of:ty: |$value:ident| $integer:expr),*) => {$(
+        impl From<$of> for Value {
+            fn from($value: $of) -> Self {
+                Self::Integer(Some($integer))
+            }
+        }
+        impl From<Option<$of>> for Value {
+            fn from(value: Option<$of>) -> Self {
+                Self::Integer(value.map(|$value| $integer))
+            }
+        }
+    )*};
+}
+
+value_of!(
+    i64: |n| n, i32: |n| n.into(), i16: |n| n.into(), Timestamp: |at| at.0, CustomerId: |id| id.0
+);
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(Some(value))
+    }
+}
+
+impl From<Option<f64>> for Value {
+    fn from(value: Option<f64>) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(value: &'static str) -> Self {
+        Self::Text(value.into())
+    }
 }
 
 impl<Row> Prepared<Row> {
@@ -115,16 +159,12 @@ impl<Row> Prepared<Row> {
         self.with(Part::Sql(sql.into()))
     }
 
-    pub fn integer(self, value: i64) -> Self {
-        self.with(Part::Integer(value))
+    pub fn value(self, value: impl Into<Value>) -> Self {
+        self.with(Part::Value(value.into()))
     }
 
-    pub fn float(self, value: f64) -> Self {
-        self.with(Part::Float(value))
-    }
-
-    pub fn text(self, value: impl Into<String>) -> Self {
-        self.with(Part::Text(value.into()))
+    pub fn text(self, value: impl Into<Cow<'static, str>>) -> Self {
+        self.with(Part::Value(Value::Text(value.into())))
     }
 
     fn with(mut self, part: Part) -> Self {
@@ -146,17 +186,21 @@ impl<Row> QueryId for Prepared<Row> {
 impl<Row, DB> QueryFragment<DB> for Prepared<Row>
 where
     DB: Backend + HasSqlType<BigInt> + HasSqlType<Double> + HasSqlType<Text>,
-    i64: ToSql<BigInt, DB>,
-    f64: ToSql<Double, DB>,
-    String: ToSql<Text, DB>,
+    Option<i64>: ToSql<Nullable<BigInt>, DB>,
+    Option<f64>: ToSql<Nullable<Double>, DB>,
+    Cow<'static, str>: ToSql<Text, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         for part in &self.parts {
             match part {
                 Part::Sql(sql) => out.push_sql(sql),
-                Part::Integer(value) => out.push_bind_param::<BigInt, _>(value)?,
-                Part::Float(value) => out.push_bind_param::<Double, _>(value)?,
-                Part::Text(value) => out.push_bind_param::<Text, _>(value)?,
+                Part::Value(Value::Integer(value)) => {
+                    out.push_bind_param::<Nullable<BigInt>, _>(value)?
+                }
+                Part::Value(Value::Float(value)) => {
+                    out.push_bind_param::<Nullable<Double>, _>(value)?
+                }
+                Part::Value(Value::Text(value)) => out.push_bind_param::<Text, _>(value)?,
             }
         }
         Ok(())

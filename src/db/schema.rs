@@ -241,6 +241,19 @@ diesel::table! {
         visitors -> BigInt,
         store_gap_days -> Nullable<Double>,
         summary -> Text,
+        edition -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    at_risk_list (store_id, edition, segment, risk_rank, customer_id) {
+        store_id -> BigInt,
+        edition -> BigInt,
+        segment -> Text,
+        risk_rank -> Double,
+        customer_id -> BigInt,
+        spent -> BigInt,
+        value -> BigInt,
     }
 }
 

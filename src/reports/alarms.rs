@@ -96,13 +96,7 @@ pub fn load(conn: &mut Conn, store: &Store, now: Timestamp) -> QueryResult<Alarm
     let shown = super::shown(conn, store)?;
     Ok(Alarms {
         at_risk: match shown {
-            Some(shown) => {
-                let table = shown.table();
-                capped_count(
-                    conn,
-                    &format!("FROM {table} WHERE store_id = {id} AND risk_rank IS NOT NULL"),
-                )?
-            }
+            Some(shown) => super::at_risk::count(conn, store, shown)?,
             None => 0,
         },
         in_doubt: capped_count(

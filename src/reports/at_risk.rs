@@ -73,24 +73,38 @@ pub struct Row {
 }
 
 impl Filter {
-    fn sql(&self) -> String {
-        let mut sql = String::new();
-        if !self.segments.is_empty() {
-            let list: Vec<String> = self.segments.iter().map(|s| format!("'{s}'")).collect();
-            sql.push_str(&format!(" AND s.segment IN ({})", list.join(",")));
-        }
-        if !self.customers.is_empty() {
-            let ids = id_list(self.customers.iter().map(|c| c.0));
-            sql.push_str(&format!(" AND s.customer_id IN ({ids})"));
-        }
+    /// Those of one segment who pass, or of all where it is empty: something to select from, named `l`.
+    fn list(&self, store: &Store, shown: Shown, segment: &str) -> String {
+        let (store, edition) = (store.id.0, shown.edition);
+        let mut list = match self.customers.is_empty() {
+            true => format!(
+                "at_risk_list WHERE store_id = {store} AND edition = {edition} AND segment = '{segment}'"
+            ),
+            // Found by themselves: the list is in no order of theirs.
+            false => format!(
+                "{} WHERE store_id = {store} AND risk_rank IS NOT NULL AND customer_id IN ({}){}",
+                shown.table(),
+                id_list(self.customers.iter().map(|c| c.0)),
+                if segment.is_empty() {
+                    String::new()
+                } else {
+                    format!(" AND segment = '{segment}'")
+                },
+            ),
+        };
         if self.min_spent > 0 {
-            sql.push_str(&format!(" AND s.spent >= {}", self.min_spent));
+            list += &format!(" AND spent >= {}", self.min_spent);
         }
-        sql
+        format!("(SELECT customer_id, risk_rank, spent FROM {list}) l")
+    }
+
+    /// The segments whose parts of the list are asked; an empty one stands for all.
+    fn parts(&self) -> &[&'static str] {
+        if self.segments.is_empty() { &[""] } else { &self.segments }
     }
 }
 
-/// The next `limit` of the list after `after`. Of several segments each is asked by its own index, then merged.
+/// The next `limit` of the list after `after`. Of several segments each is asked by itself, then merged.
 pub fn page(
     conn: &mut Conn,
     store: &Store,
@@ -99,13 +113,9 @@ pub fn page(
     after: Option<Cursor>,
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
-    if filter.segments.len() < 2 {
-        return part(conn, store, shown, filter, after, limit);
-    }
     let mut rows = Vec::new();
-    for segment in &filter.segments {
-        let one = Filter { segments: vec![segment], ..filter.clone() };
-        rows.extend(part(conn, store, shown, &one, after, limit)?);
+    for segment in filter.parts() {
+        rows.extend(part(conn, shown, &filter.list(store, shown, segment), after, limit)?);
     }
     rows.sort_by(|a, b| {
         b.risk_rank.total_cmp(&a.risk_rank).then(a.customer_id.cmp(&b.customer_id))
@@ -116,28 +126,25 @@ pub fn page(
 
 fn part(
     conn: &mut Conn,
-    store: &Store,
     shown: Shown,
-    filter: &Filter,
+    list: &str,
     after: Option<Cursor>,
     limit: i64,
 ) -> QueryResult<Vec<Row>> {
     let cursor = if after.is_some() {
-        "AND s.risk_rank <= $1 AND (s.risk_rank < $2 OR s.customer_id > $3)"
+        "AND l.risk_rank <= $1 AND (l.risk_rank < $2 OR l.customer_id > $3)"
     } else {
         ""
     };
     let sql = format!(
-        "SELECT s.customer_id, c.name, c.email, c.external_id, c.consent, x.reason AS suppressed, s.segment, s.r, s.f, s.m, \
-         CAST({} - COALESCE(s.last_order_at, 0) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_order_90d, s.value_at_risk, s.risk_rank \
-         FROM {} s JOIN customers c ON c.id = s.customer_id \
+        "SELECT l.customer_id, c.name, c.email, c.external_id, c.consent, x.reason AS suppressed, s.segment, s.r, s.f, s.m, \
+         CAST({} - COALESCE(s.last_order_at, 0) AS DOUBLE PRECISION) / 86400000000.0 AS days_since, s.frequency, s.orders_count, s.spent, s.last_order_at, s.usual_gap_days, s.p_order_90d, s.value_at_risk, l.risk_rank \
+         FROM {list} JOIN {} s ON s.customer_id = l.customer_id JOIN customers c ON c.id = l.customer_id \
          LEFT JOIN suppressions x ON x.store_id = c.store_id AND x.email_key = c.email_key \
-         WHERE s.store_id = {} AND s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL {} {cursor} \
-         ORDER BY s.risk_rank DESC, s.customer_id LIMIT {limit}",
+         WHERE c.erased_at IS NULL AND c.merged_into IS NULL {cursor} \
+         ORDER BY l.risk_rank DESC, l.customer_id LIMIT {limit}",
         shown.as_of.0,
         shown.table(),
-        store.id.0,
-        filter.sql(),
     );
     let query = diesel::sql_query(sql);
     match after {
@@ -157,24 +164,34 @@ pub fn size(
     shown: Shown,
     filter: &Filter,
 ) -> QueryResult<(i64, Option<i64>)> {
-    let from = format!(
-        "FROM {} s WHERE s.store_id = {} AND s.risk_rank IS NOT NULL {}",
-        shown.table(),
-        store.id.0,
-        filter.sql()
-    );
-    let count = capped_count(conn, &from)?;
-    if count > CAP {
-        return Ok((count, None));
-    }
     #[derive(QueryableByName)]
-    struct Sum {
+    struct Part {
+        #[diesel(sql_type = BigInt)]
+        customers: i64,
         #[diesel(sql_type = BigInt)]
         spent: i64,
     }
-    let sql = format!("SELECT CAST(COALESCE(SUM(s.spent), 0) AS BIGINT) AS spent {from}");
-    let sum: Sum = diesel::sql_query(sql).get_result(conn)?;
-    Ok((count, Some(sum.spent)))
+    let (mut customers, mut spent) = (0, 0);
+    for segment in filter.parts() {
+        let sql = format!(
+            "SELECT COUNT(*) AS customers, CAST(COALESCE(SUM(spent), 0) AS BIGINT) AS spent \
+             FROM (SELECT l.spent FROM {} LIMIT {}) AS counted",
+            filter.list(store, shown, segment),
+            CAP + 1
+        );
+        let part: Part = diesel::sql_query(sql).get_result(conn)?;
+        customers += part.customers;
+        spent += part.spent;
+    }
+    if customers > CAP {
+        return Ok((CAP + 1, None));
+    }
+    Ok((customers, Some(spent)))
+}
+
+/// How many are on the list, at most `CAP` + 1.
+pub fn count(conn: &mut Conn, store: &Store, shown: Shown) -> QueryResult<i64> {
+    capped_count(conn, &format!("FROM {}", Filter::default().list(store, shown, "")))
 }
 
 /// The next planned message of a customer.

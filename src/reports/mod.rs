@@ -25,49 +25,16 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use crate::db::Conn;
-use crate::db::schema::scoring_runs;
-use crate::primitives::Timestamp;
+pub use crate::scoring::store::Shown;
+use crate::scoring::store::shown_run;
 use crate::stores::Store;
 
 /// Counts stop here: "10,000+" says enough, and a larger count would cost a scan.
 pub const CAP: i64 = 10_000;
 
-/// The scoring run whose scores are shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shown {
-    /// Times in the scores relate to this.
-    pub as_of: Timestamp,
-    pub ran_at: Timestamp,
-    /// A look into the past, until the next live run.
-    pub historic: bool,
-    pub store_gap_days: Option<f64>,
-}
-
-impl Shown {
-    fn table(&self) -> &'static str {
-        if self.historic { "historic_scores" } else { "scores" }
-    }
-}
-
 /// `None` until the first run has finished.
 pub fn shown(conn: &mut Conn, store: &Store) -> QueryResult<Option<Shown>> {
-    let row: Option<(Timestamp, Timestamp, bool, Option<f64>)> = scoring_runs::table
-        .filter(scoring_runs::store_id.eq(store.id).and(scoring_runs::finished.eq(true)))
-        .order(scoring_runs::id.desc())
-        .select((
-            scoring_runs::as_of,
-            scoring_runs::ran_at,
-            scoring_runs::historic,
-            scoring_runs::store_gap_days,
-        ))
-        .first(conn)
-        .optional()?;
-    Ok(row.map(|(as_of, ran_at, historic, store_gap_days)| Shown {
-        as_of,
-        ran_at,
-        historic,
-        store_gap_days,
-    }))
+    shown_run(conn, store.id)
 }
 
 #[derive(QueryableByName)]

@@ -2,7 +2,7 @@
 //!
 //! [`fifths`], [`rfm`], [`visitor`], [`gap`], [`models`], [`predict`], [`rhythm`], [`prospect`], [`assess`] and
 //! [`why_now`] are pure; `store` holds the SQL, `run` the shell. It reads rollups, and for a time in the past the
-//! journal; it writes `scores`, `segment_history` and `scoring_runs`, and nothing else.
+//! journal; it writes `scores`, `at_risk_list`, `segment_history`, `scoring_runs` and `learnings`, and nothing else.
 
 pub mod assess;
 pub mod fifths;

@@ -12,7 +12,7 @@ use super::forecast::{Forecaster, WEEK};
 use super::learning::{Learning, Report as Calibration};
 use super::predict::{Day, Known, OrderLog, Purchase};
 use super::prospect::{self, NotYet, Prospects};
-use super::store::{self, Run, StoredForecast, StoredScore, Table, ToWrite};
+use super::store::{self, Entry, Left, Run, StoredForecast, StoredScore, Table, ToWrite, Which};
 use super::visitor::Depth;
 use super::{Kind, Summary, rhythm};
 use crate::customers::VisitDepth;
@@ -30,6 +30,10 @@ const CHUNK: usize = 8_000;
 const FIRST_CHUNK: usize = 1_000;
 /// How long a write transaction of a run may take: whoever waits behind one is answered soon after.
 const HELD: Duration = Duration::from_millis(40);
+/// Entries of the at-risk list per transaction.
+const LISTED: usize = 10_000;
+/// The list is amended rather than written anew where fewer than one in so many of its places change.
+const FEW: usize = 20;
 /// People per read.
 const PAGE: i64 = 20_000;
 /// Histories per read, when they are folded anew.
@@ -70,8 +74,8 @@ pub struct Report {
     pub moved: u64,
 }
 
-/// Whether the store should be scored now: never scored, another day, or a twentieth of its people changed since
-/// (an import, a busy hour).
+/// Whether the store should be scored now: never scored, another day, by a replica of before the list had editions, or a
+/// twentieth of its people changed since (an import, a busy hour).
 ///
 /// A look into the past that is shown stays until then. Cheap: it may be asked at every tick.
 pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResult<bool> {
@@ -81,7 +85,9 @@ pub fn due(conn: &mut Conn, store: &Store, now: Timestamp) -> diesel::QueryResul
         return Ok(false);
     }
     let Some(last) = store::last_live(conn, store.id)? else { return Ok(true) };
-    if last.as_of.day_number(&store.timezone) != now.day_number(&store.timezone) {
+    if last.as_of.day_number(&store.timezone) != now.day_number(&store.timezone)
+        || last.edition.is_none()
+    {
         return Ok(true);
     }
     // A large store costs more to score, so it waits longer: a millisecond for each of its people.
@@ -149,7 +155,8 @@ pub fn score_as_of(
     let learning = Learning::of(&past.log, today);
     let unknown = HashMap::new();
     let known = Assessed { people: &past.people, learning: &learning, week_ago: &unknown };
-    Ok(write_run(db, store, id, known, as_of, now, Table::Historic)?.0)
+    let writing = Writing { db, store, run: id, as_of, table: Table::Historic };
+    Ok(write_run(writing, known, now)?.0)
 }
 
 fn score_live(
@@ -184,7 +191,8 @@ fn score_live(
     };
     let week_ago = known_a_week_ago(db, store, &people, today)?;
     let known = Assessed { people: &people, learning: &learning, week_ago: &week_ago };
-    let (report, measure) = write_run(db, store, id, known, as_of, now, Table::Live)?;
+    let writing = Writing { db, store, run: id, as_of, table: Table::Live };
+    let (report, measure) = write_run(writing, known, now)?;
     db.write_here(|conn| {
         let kept = match &calibration {
             None => store::keep_measure(conn, store.id, &measure),
@@ -195,9 +203,18 @@ fn score_live(
         kept.map_err(ScoreError::from)
     })?;
     rhythm::run::follow(db, store, &people, as_of, calibration.is_some(), now)?;
-    while db.write_here(|conn| {
-        store::forget_historic(conn, store.id, CHUNK as i64).map_err(ScoreError::from)
-    })? {}
+    let forget = |conn: &mut Conn| -> Result<bool, ScoreError> {
+        let shown = report.run.edition.unwrap_or(id);
+        Ok(store::forget_before(conn, store.id, shown, LISTED as i64)?
+            || store::forget_historic(conn, store.id, CHUNK as i64)?)
+    };
+    loop {
+        let began = Instant::now();
+        if !db.write_here(forget)? {
+            break;
+        }
+        rest(began.elapsed());
+    }
     Ok(report)
 }
 
@@ -480,97 +497,206 @@ struct Assessed<'a> {
     week_ago: &'a HashMap<CustomerId, Known>,
 }
 
-/// Measures the store and writes each chunk of people, then the run.
-fn write_run(
-    db: &Db,
-    store: &Store,
-    id: i64,
-    known: Assessed<'_>,
+/// A run under way: what its parts have in common.
+#[derive(Clone, Copy)]
+struct Writing<'a> {
+    db: &'a Db,
+    store: &'a Store,
+    run: i64,
     as_of: Timestamp,
-    now: Timestamp,
     table: Table,
+}
+
+/// Measures the store and writes each chunk of people, then the list, then the run.
+fn write_run(
+    writing: Writing<'_>,
+    known: Assessed<'_>,
+    now: Timestamp,
 ) -> Result<(Report, Measure), ScoreError> {
-    let people = known.people;
+    let Writing { db, store, run: id, as_of, table } = writing;
     let today = as_of.day_number(&store.timezone);
-    let assessment = Assessment::of(people, as_of, &store.timezone).with(Forecaster::new(
+    let assessment = Assessment::of(known.people, as_of, &store.timezone).with(Forecaster::new(
         known.learning,
         today,
         known.week_ago,
     ));
-    let mut summary = Summary::empty();
-    let (mut changed, mut moved) = (0, 0);
-    let size = AtomicUsize::new(FIRST_CHUNK);
-    std::thread::scope(|scope| -> Result<(), ScoreError> {
-        // One chunk is scored while the one before it is written.
-        let (give, take) = sync_channel(1);
-        let (size, assessment) = (&size, &assessment);
-        scope.spawn(move || {
-            let (mut left, mut from) = (people, CustomerId(i64::MIN));
-            loop {
-                let (chunk, after) = left.split_at(size.load(Ordering::Relaxed).min(left.len()));
-                // The chunks cover all ids: who is stored and no longer scored stands between two of them.
-                let to = match (chunk.last(), after.is_empty()) {
-                    (Some(last), false) => last.id,
-                    _ => CustomerId(i64::MAX),
-                };
-                let scored: Vec<Scored> =
-                    chunk.par_iter().map(|person| assessment.score(person)).collect();
-                // Nobody takes it once writing has failed.
-                if give.send((from, to, scored)).is_err() || to.0 == i64::MAX {
-                    break;
-                }
-                (left, from) = (after, CustomerId(to.0 + 1));
-            }
-        });
-        for (from, to, mut scored) in take {
-            db.read_here(|conn| -> Result<_, ScoreError> {
-                Ok(first_orders(conn, store, known.learning, today, &mut scored)?)
-            })?;
-            scored.iter().for_each(|one| summary.add(one));
-            let people = scored.len();
-            let mut worked = Duration::ZERO;
-            let (rows, entered) = db.write_here(|conn| -> Result<_, ScoreError> {
-                let began = Instant::now();
-                store::lock_scoring(conn, store.id)?;
-                if store::newest_run(conn, store.id)? != Some(id) {
-                    return Err(ScoreError::Superseded);
-                }
-                let stored = store::stored_between(conn, table, store.id, from, to)?;
-                let difference = Difference::of(scored, &stored, as_of);
-                store::write(conn, table, store.id, &difference.changed)?;
-                store::remove(conn, table, &difference.gone)?;
-                if table == Table::Live {
-                    store::write_history(conn, &difference.entered, as_of)?;
-                }
-                worked = began.elapsed();
-                Ok((difference.changed.len() + difference.gone.len(), difference.entered.len()))
-            })?;
-            changed += rows as u64;
-            moved += entered as u64;
-            size.store(next_chunk(people, worked), Ordering::Relaxed);
-            rest(worked);
-        }
-        Ok(())
-    })?;
+    let written = writing.chunks(known, &assessment)?;
+    let edition = writing.list(written.listed, written.left, written.joined)?;
     let run = Run {
         as_of,
         historic: table == Table::Historic,
         ran_at: now,
         store_gap_days: assessment.measure.store_gap_days,
-        summary,
+        edition: Some(edition),
+        summary: written.summary,
     };
-    db.write_here(|conn| -> Result<(), ScoreError> {
-        store::lock_scoring(conn, store.id)?;
-        if store::newest_run(conn, store.id)? != Some(id) {
-            return Err(ScoreError::Superseded);
-        }
+    writing.within(|conn| {
         store::finish_run(conn, store.id, id, &run)?;
-        if changed > CHUNK as u64 {
+        if written.changed > CHUNK as u64 {
             store::analyze(conn, db.backend(), table)?;
         }
         Ok(())
     })?;
+    let Written { changed, moved, .. } = written;
     Ok((Report { run, changed, moved }, assessment.measure))
+}
+
+/// What the chunks of a run came to.
+struct Written {
+    summary: Summary,
+    changed: u64,
+    moved: u64,
+    /// The whole at-risk list, in no order.
+    listed: Vec<Entry>,
+    /// By what it differs from the one before.
+    left: Vec<Left>,
+    joined: Vec<Entry>,
+}
+
+/// A chunk of people on its way to being written.
+struct Chunk {
+    people: usize,
+    scored: Vec<Scored>,
+    difference: Difference,
+}
+
+impl Writing<'_> {
+    /// A write transaction of this run, as long as no later one began.
+    fn within<T>(
+        self,
+        work: impl FnOnce(&mut Conn) -> diesel::QueryResult<T>,
+    ) -> Result<T, ScoreError> {
+        self.db.write_here(|conn| {
+            store::lock_scoring(conn, self.store.id)?;
+            if store::newest_run(conn, self.store.id)? != Some(self.run) {
+                return Err(ScoreError::Superseded);
+            }
+            Ok(work(conn)?)
+        })
+    }
+
+    /// Scores and writes everyone, chunk by chunk: one is read and scored while the one before it is written.
+    fn chunks(
+        self,
+        known: Assessed<'_>,
+        assessment: &Assessment<'_>,
+    ) -> Result<Written, ScoreError> {
+        let mut all = Written {
+            summary: Summary::empty(),
+            changed: 0,
+            moved: 0,
+            listed: Vec::new(),
+            left: Vec::new(),
+            joined: Vec::new(),
+        };
+        let size = AtomicUsize::new(FIRST_CHUNK);
+        std::thread::scope(|scope| -> Result<(), ScoreError> {
+            let (give, take) = sync_channel(1);
+            let size = &size;
+            scope.spawn(move || {
+                let (mut left, mut from) = (known.people, CustomerId(i64::MIN));
+                loop {
+                    let (people, after) =
+                        left.split_at(size.load(Ordering::Relaxed).min(left.len()));
+                    // The chunks cover all ids: who is stored and no longer scored stands between two of them.
+                    let to = match (people.last(), after.is_empty()) {
+                        (Some(last), false) => last.id,
+                        _ => CustomerId(i64::MAX),
+                    };
+                    let chunk = self.chunk(known.learning, assessment, people, (from, to));
+                    let is_last = chunk.is_err() || to.0 == i64::MAX;
+                    // Nobody takes it once writing has failed.
+                    if give.send(chunk).is_err() || is_last {
+                        break;
+                    }
+                    (left, from) = (after, CustomerId(to.0 + 1));
+                }
+            });
+            for chunk in take {
+                let Chunk { people, scored, difference } = chunk?;
+                scored.iter().for_each(|one| all.summary.add(one));
+                all.listed.extend(scored.iter().filter_map(Entry::of));
+                let began = Instant::now();
+                self.within(|conn| difference.write(conn, self.store, self.table, self.as_of))?;
+                let worked = began.elapsed();
+                all.changed += (difference.changed.len() + difference.gone.len()) as u64;
+                all.moved += difference.entered.len() as u64;
+                all.left.extend(difference.left);
+                all.joined.extend(difference.joined);
+                size.store(next_chunk(people, worked), Ordering::Relaxed);
+                rest(worked);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    fn chunk(
+        self,
+        learning: &Learning,
+        assessment: &Assessment<'_>,
+        people: &[Person],
+        (from, to): (CustomerId, CustomerId),
+    ) -> Result<Chunk, ScoreError> {
+        let Self { store, as_of, .. } = self;
+        let mut scored: Vec<Scored> =
+            people.par_iter().map(|person| assessment.score(person)).collect();
+        let today = as_of.day_number(&store.timezone);
+        let stored = self.db.read_here(|conn| -> Result<_, ScoreError> {
+            first_orders(conn, store, learning, today, &mut scored)?;
+            Ok(store::stored_between(conn, self.table, store.id, from, to)?)
+        })?;
+        let difference = Difference::of(&scored, stored, as_of);
+        Ok(Chunk { people: people.len(), scored, difference })
+    }
+
+    /// Brings the at-risk list to what it is by now, and says which edition that is: the one before, amended, where few
+    /// customers moved on it, else a new one.
+    fn list(
+        self,
+        mut listed: Vec<Entry>,
+        left: Vec<Left>,
+        joined: Vec<Entry>,
+    ) -> Result<i64, ScoreError> {
+        let store = self.store.id;
+        let before = match self.table {
+            Table::Live => self.db.read_here(|conn| -> Result<_, ScoreError> {
+                Ok(store::last_live(conn, store)?.and_then(|run| run.edition))
+            })?,
+            Table::Historic => None,
+        };
+        if let Some(edition) = before
+            && (left.len() + joined.len()) * FEW < listed.len()
+        {
+            for part in left.chunks(LISTED) {
+                self.in_turn(|conn| store::amend(conn, store, edition, part, &[]))?;
+            }
+            for part in joined.chunks(LISTED) {
+                self.in_turn(|conn| store::amend(conn, store, edition, &[], part))?;
+            }
+            return Ok(edition);
+        }
+        listed.par_sort_unstable_by(Entry::before);
+        for part in listed.chunks(LISTED) {
+            self.in_turn(|conn| store::keep(conn, store, self.run, Which::Everyone, part))?;
+        }
+        listed.par_sort_by_key(|entry| entry.segment);
+        for part in listed.chunks(LISTED) {
+            self.in_turn(|conn| store::keep(conn, store, self.run, Which::TheirSegment, part))?;
+        }
+        Ok(self.run)
+    }
+
+    /// As [`Self::within`], and lets others write after it.
+    fn in_turn(
+        self,
+        work: impl FnOnce(&mut Conn) -> diesel::QueryResult<()>,
+    ) -> Result<(), ScoreError> {
+        let began = Instant::now();
+        self.within(work)?;
+        rest(began.elapsed());
+        Ok(())
+    }
 }
 
 /// Scores anew whoever's rollup changed in (`since`, `until`], by what the last live run learnt and measured, as of
@@ -604,8 +730,8 @@ pub fn rescore_changed(
                 Ok(run.zip(store::newest_learning(conn, store.id)?))
             })?;
         }
-        let Some((run, (learning, measure))) = &known else { break };
-        rows += rescore(db, store, &ids, run.as_of, learning, measure, now)?;
+        let Some((run, learnt)) = &known else { break };
+        rows += rescore(db, store, &ids, run, learnt, now)?;
         if rhythm.is_none() {
             rhythm = Some(rhythm::run::known(db, store)?);
         }
@@ -620,11 +746,11 @@ fn rescore(
     db: &Db,
     store: &Store,
     ids: &[CustomerId],
-    as_of: Timestamp,
-    learning: &Learning,
-    measure: &Measure,
+    run: &Run,
+    (learning, measure): &(Learning, Measure),
     now: Timestamp,
 ) -> Result<u64, ScoreError> {
+    let Run { as_of, edition, .. } = *run;
     let today = as_of.day_number(&store.timezone);
     let rows = db.write_here(|conn| -> Result<_, ScoreError> {
         store::lock_scoring(conn, store.id)?;
@@ -637,10 +763,12 @@ fn rescore(
             people.iter().map(|person| assessment.score(person)).collect();
         first_orders(conn, store, learning, today, &mut scored)?;
         let stored = store::stored_of(conn, store.id, ids)?;
-        let difference = Difference::of(scored, &stored, now);
-        store::write(conn, Table::Live, store.id, &difference.changed)?;
-        store::remove(conn, Table::Live, &difference.gone)?;
-        store::write_history(conn, &difference.entered, now)?;
+        let difference = Difference::of(&scored, stored, now);
+        difference.write(conn, store, Table::Live, now)?;
+        if let Some(edition) = edition {
+            let Difference { left, joined, .. } = &difference;
+            store::amend(conn, store.id, edition, left, joined)?;
+        }
         Ok(difference.changed.len() + difference.gone.len())
     })?;
     Ok(rows as u64)
@@ -664,47 +792,91 @@ struct Difference {
     changed: Vec<ToWrite>,
     entered: Vec<(CustomerId, &'static str)>,
     gone: Vec<CustomerId>,
+    /// Who leaves a place on the at-risk list, and who takes one: who moved on it does both.
+    left: Vec<Left>,
+    joined: Vec<Entry>,
 }
 
 impl Difference {
     /// Both lists are in order of id.
-    fn of(scored: Vec<Scored>, stored: &[StoredScore], as_of: Timestamp) -> Self {
+    fn of(scored: &[Scored], stored: Vec<StoredScore>, as_of: Timestamp) -> Self {
         let mut difference = Self::default();
-        let mut stored = stored.iter().peekable();
+        let mut stored = stored.into_iter().peekable();
         for one in scored {
             while let Some(old) = stored.next_if(|old| old.customer_id < one.customer_id) {
-                difference.gone.push(old.customer_id);
+                difference.is_gone(old);
             }
             let old = stored.next_if(|old| old.customer_id == one.customer_id);
-            if old.is_some_and(|old| old.says(&one)) {
-                continue;
-            }
-            let at_risk_since =
-                one.risk_rank.map(|_| match old.and_then(|old| old.at_risk_since) {
-                    Some(since) => since,
-                    None => as_of,
-                });
-            let segment_since = match old {
-                Some(old) if old.segment == one.segment => old.segment_since,
-                _ => {
-                    difference.entered.push((one.customer_id, one.segment));
-                    as_of
-                }
-            };
-            let forecast = StoredForecast::of(&one);
-            let stands = old.is_some_and(|old| {
-                old.segment == one.segment
-                    && old.forecast.next_order_expected_at == forecast.next_order_expected_at
-            });
-            difference.changed.push(ToWrite {
-                scored: one,
-                forecast,
-                segment_since,
-                at_risk_since,
-                stands,
-            });
+            difference.compare(one, old, as_of);
         }
-        difference.gone.extend(stored.map(|old| old.customer_id));
+        stored.for_each(|old| difference.is_gone(old));
         difference
     }
+
+    fn compare(&mut self, one: &Scored, old: Option<StoredScore>, as_of: Timestamp) {
+        let forecast = StoredForecast::of(one);
+        let past_stands = old.as_ref().is_some_and(|old| old.tells_the_same_past(one));
+        if past_stands
+            && old
+                .as_ref()
+                .is_some_and(|old| old.forecast == forecast && old.risk_rank == one.risk_rank)
+        {
+            return;
+        }
+        let at_risk_since =
+            one.risk_rank.map(|_| old.as_ref().and_then(|old| old.at_risk_since).unwrap_or(as_of));
+        let segment_since = match &old {
+            Some(old) if old.segment == one.segment => old.segment_since,
+            _ => {
+                self.entered.push((one.customer_id, one.segment));
+                as_of
+            }
+        };
+        let stands = past_stands
+            && old.as_ref().is_some_and(|old| {
+                old.forecast.next_order_expected_at == forecast.next_order_expected_at
+            });
+        let left = old.as_ref().and_then(place);
+        let entry = Entry::of(one);
+        if left.as_ref().map(|left| (left.rank, left.segment.as_str()))
+            != entry.map(|entry| (entry.rank, entry.segment))
+            || old.is_some_and(|old| old.spent != one.spent)
+        {
+            self.left.extend(left);
+            self.joined.extend(entry);
+        }
+        self.changed.push(ToWrite {
+            scored: one.clone(),
+            forecast,
+            segment_since,
+            at_risk_since,
+            stands,
+        });
+    }
+
+    fn is_gone(&mut self, old: StoredScore) {
+        self.gone.push(old.customer_id);
+        self.left.extend(place(&old));
+    }
+
+    fn write(
+        &self,
+        conn: &mut Conn,
+        store: &Store,
+        table: Table,
+        as_of: Timestamp,
+    ) -> diesel::QueryResult<()> {
+        store::write(conn, table, store.id, &self.changed)?;
+        store::remove(conn, table, &self.gone)?;
+        match table {
+            Table::Live => store::write_history(conn, &self.entered, as_of),
+            Table::Historic => Ok(()),
+        }
+    }
+}
+
+/// Where one who is stored stands on the at-risk list.
+fn place(old: &StoredScore) -> Option<Left> {
+    let StoredScore { customer_id: customer, segment, risk_rank, .. } = old;
+    Some(Left { segment: segment.clone(), rank: (*risk_rank)?, customer: *customer })
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Nullable, SmallInt, Text};
 
-use super::store::{Table, rfm, shown_as_of};
+use super::store::{ANY_SEGMENT, Shown, rfm, shown_run};
 use super::why_now::{Language, Silence, why_now};
 use super::{Rfm, gap};
 use crate::db::{Conn, Prepared};
@@ -140,33 +140,34 @@ type Columns = (
 
 /// The at-risk list from `query.after` on: an index range, whatever the store's size.
 pub fn worklist(conn: &mut Conn, store: &Store, query: &WorklistQuery) -> QueryResult<Worklist> {
-    let Some((as_of, historic)) = shown_as_of(conn, store.id)? else {
+    let Some(shown) = shown_run(conn, store.id)? else {
         return Ok(Worklist { as_of: None, historic: false, items: vec![], next: None });
     };
+    let Shown { as_of, historic, edition, .. } = shown;
     let mut page: Prepared<Columns> = Prepared::new(format!(
         "SELECT s.customer_id, c.external_id, c.email, c.name, s.segment, s.r, s.f, s.m, s.orders_count, s.frequency, \
          s.spent, s.last_order_at, s.usual_gap_days, s.p_alive, s.p_order_90d, s.expected_orders_90d, s.value_at_risk, \
-         s.risk_rank, \
+         l.risk_rank, \
          (SELECT MIN(m.scheduled_at) FROM messages m WHERE m.customer_id = s.customer_id AND m.status = 'scheduled' AND NOT m.shadow) \
          AS next_message_at \
-         FROM {} s JOIN customers c ON c.id = s.customer_id \
-         WHERE s.risk_rank IS NOT NULL AND c.erased_at IS NULL AND c.merged_into IS NULL AND s.store_id = ",
-        Table::shown(historic).name()
+         FROM at_risk_list l JOIN {} s ON s.customer_id = l.customer_id JOIN customers c ON c.id = l.customer_id \
+         WHERE c.erased_at IS NULL AND c.merged_into IS NULL AND l.store_id = ",
+        shown.table()
     ))
-    .integer(store.id.0);
-    if let Some(segment) = &query.segment {
-        page = page.sql(" AND s.segment = ").text(segment);
-    }
+    .value(store.id.0);
+    page = page.sql(" AND l.edition = ").value(edition);
+    page = page.sql(" AND l.segment = ");
+    page = page.text(query.segment.clone().unwrap_or_else(|| ANY_SEGMENT.to_owned()));
     if let Some(min_value) = query.min_value {
-        page = page.sql(" AND COALESCE(s.value_at_risk, s.spent) >= ").integer(min_value);
+        page = page.sql(" AND l.value >= ").value(min_value);
     }
     if let Some(WorklistPlace { rank, customer }) = query.after {
         // The first half is a range of the index, the second settles ties.
-        page = page.sql(" AND s.risk_rank <= ").float(rank);
-        page = page.sql(" AND (s.risk_rank < ").float(rank);
-        page = page.sql(" OR s.customer_id > ").integer(customer.0).sql(")");
+        page = page.sql(" AND l.risk_rank <= ").value(rank);
+        page = page.sql(" AND (l.risk_rank < ").value(rank);
+        page = page.sql(" OR l.customer_id > ").value(customer.0).sql(")");
     }
-    page = page.sql(" ORDER BY s.risk_rank DESC, s.customer_id LIMIT ").integer(query.limit);
+    page = page.sql(" ORDER BY l.risk_rank DESC, l.customer_id LIMIT ").value(query.limit);
     let rows: Vec<WorklistRow> = each_backend!(conn, c => page.load(c))?;
 
     let next = rows

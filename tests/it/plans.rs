@@ -30,7 +30,7 @@ use crate::support::shop::*;
 const CUSTOMERS: i64 = 20_000;
 
 /// Those that grow with customers and with what they do.
-const LARGE: [&str; 14] = [
+const LARGE: [&str; 15] = [
     "customers",
     "identities",
     "identity_links",
@@ -42,6 +42,7 @@ const LARGE: [&str; 14] = [
     "orders",
     "order_lines",
     "scores",
+    "at_risk_list",
     "enrolments",
     "decisions",
     "messages",
@@ -72,6 +73,8 @@ fn fill(db: &Db, now: Timestamp) {
         "order_lines (customer_id, order_id, line, product_id, name, quantity) SELECT i, 'o' || i, 1, 'longjing', 'Tea', 1",
         "scores (customer_id, store_id, kind, r, f, m, segment, segment_since, frequency, spent, orders_count, risk_rank) \
          SELECT i, 1, 'buyer', 1, 1, 1, 'at_risk', LONG_AGO + i, 1, 9800, 1, i",
+        "at_risk_list (store_id, edition, segment, risk_rank, customer_id, spent, value) SELECT 1, 1, '', i, i, 9800, i",
+        "at_risk_list (store_id, edition, segment, risk_rank, customer_id, spent, value) SELECT 1, 1, 'at_risk', i, i, 9800, i",
         "enrolments (customer_id, id, store_id, rule_id, rule_version, episode, episode_until, due_at, useful_until, status, stops_after, created_at) \
          SELECT i, i, 1, RULE, 1, LONG_AGO + i, LONG_AGO + i, LONG_AGO + i, LONG_AGO + i, 'completed', LONG_AGO + i, LONG_AGO + i",
         "decisions (customer_id, id, store_id, at, rule_id, enrolment_id, step, outcome, facts, message_id) \
@@ -166,8 +169,13 @@ async fn a_day(db: &Db, test: &TestDb, store: &Arc<Store>) {
 
 /// The worklist: its first pages, of all segments, of one, of two, and what stands beside each name.
 fn at_risk(conn: &mut Conn, store: &Store, now: Timestamp) -> Result<(), DbError> {
-    let shown =
-        reports::Shown { as_of: now, ran_at: now, historic: false, store_gap_days: Some(30.0) };
+    let shown = reports::Shown {
+        as_of: now,
+        ran_at: now,
+        historic: false,
+        store_gap_days: Some(30.0),
+        edition: 1,
+    };
     for segments in [vec![], vec!["at_risk"], vec!["at_risk", "cant_lose_them"]] {
         let filter = reports::at_risk::Filter { segments, ..Default::default() };
         let rows = reports::at_risk::page(conn, store, shown, &filter, None, 50)?;

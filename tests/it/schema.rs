@@ -11,8 +11,8 @@ use crate::on_both_backends;
 use crate::support::TestDb;
 use crate::support::shop::*;
 
-/// Look-ups from a global key to its customer: invariant 14 names them.
-const LOOKUPS: [&str; 2] = ["identities", "order_keys"];
+/// Look-ups from a global key to its customer, which invariant 14 names; and the at-risk list, in an order of its own.
+const LOOKUPS: [&str; 3] = ["identities", "order_keys", "at_risk_list"];
 
 #[derive(QueryableByName)]
 struct Key {

@@ -171,6 +171,55 @@ fn regular_order(store: &Store, who: i64, k: usize, at: Timestamp) -> NewFact {
     }
 }
 
+/// That the newest edition of the at-risk list holds whom the scores put on it: each once among all and once in their
+/// segment. Returns how many, and which edition.
+fn listed(db: &Db) -> (usize, i64) {
+    use schema::{at_risk_list, scoring_runs};
+    db.read_here(|conn| -> Result<_, DbError> {
+        let edition: i64 = scoring_runs::table
+            .filter(scoring_runs::historic.eq(false).and(scoring_runs::finished.eq(true)))
+            .order(scoring_runs::id.desc())
+            .select(scoring_runs::edition.assume_not_null())
+            .first(conn)?;
+        let entries: Vec<(String, f64, i64, i64, i64)> = at_risk_list::table
+            .filter(at_risk_list::edition.eq(edition))
+            .order((at_risk_list::segment, at_risk_list::customer_id))
+            .select((
+                at_risk_list::segment,
+                at_risk_list::risk_rank,
+                at_risk_list::customer_id,
+                at_risk_list::spent,
+                at_risk_list::value,
+            ))
+            .load(conn)?;
+        let scored: Vec<(String, f64, i64, i64, Option<i64>)> = scores::table
+            .filter(scores::risk_rank.is_not_null())
+            .order((scores::segment, scores::customer_id))
+            .select((
+                scores::segment,
+                scores::risk_rank.assume_not_null(),
+                scores::customer_id,
+                scores::spent,
+                scores::value_at_risk,
+            ))
+            .load(conn)?;
+        let scored = scored.into_iter().map(|(segment, rank, id, spent, value)| {
+            (segment, rank, id, spent, value.unwrap_or(spent))
+        });
+        let (mut all, segments): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|(segment, ..)| segment.is_empty());
+        assert_eq!(segments, scored.collect::<Vec<_>>());
+        for entry in &mut all {
+            let own = segments.iter().find(|(_, _, id, ..)| *id == entry.2);
+            entry.0.clone_from(&own.expect("one of a segment").0);
+        }
+        all.sort_by(|a, b| (&a.0, a.2).cmp(&(&b.0, b.2)));
+        assert_eq!(all, segments);
+        Ok((all.len(), edition))
+    })
+    .unwrap()
+}
+
 fn segments(report: &Report) -> Vec<u64> {
     let counts = &report.run.summary.segments;
     Segment::ALL.iter().map(|segment| counts[segment].customers).collect()
@@ -295,6 +344,53 @@ on_both_backends! {
         assert!(ask(segment).items.iter().all(|item| item.segment == "cant_lose_them"));
         let dear = WorklistQuery { min_value: Some(at_risk[1]), ..WorklistQuery::first(50, Language::English) };
         assert_eq!(ask(dear).items.len(), at_risk.iter().filter(|value| **value >= at_risk[1]).count());
+    }
+
+    async fn the_at_risk_list_says_what_the_scores_say_whatever_moves(test: TestDb) {
+        let store = default_store(&test.db);
+        let later = |days: i64| test.now.plus(Delay::days(days));
+        test.db.write_here(|conn| -> Result<(), DbError> {
+            for n in 1..=300_i64 {
+                insert_nobody(conn, n)?;
+                buys(conn, n, 2 + n as i32 % 7, n * 100, Timestamp(test.now.0 - (n % 90 + 10) * DAY))?;
+            }
+            Ok(())
+        }).unwrap();
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        let (all, edition) = listed(&test.db);
+        assert!(all > 50, "{all} of 300");
+        let place = |id: i64| test.db.read_here(|conn| scores::table.find(id).select(scores::risk_rank)
+            .first::<Option<f64>>(conn).map_err(DbError::from)).unwrap();
+        let on_it: Vec<i64> = (1..=300).filter(|id| place(*id).is_some()).collect();
+
+        // One who comes back leaves it, at the next run or before.
+        let comes_back = |id: i64, at: Timestamp| test.db.write_here(|conn| -> Result<(), DbError> {
+            buys(conn, id, 9, 50_000, at)?;
+            Ok(diesel::update(rollups::table.find(id)).set(rollups::changed_at.eq(at.0)).execute(conn).map(|_| ())?)
+        }).unwrap();
+        comes_back(on_it[0], test.now);
+        scoring::score_store(&test.db, &store, test.now).unwrap();
+        assert_eq!((place(on_it[0]), listed(&test.db)), (None, (all - 1, edition)), "few moved: the edition is amended");
+        comes_back(on_it[1], later(0).plus(Delay::seconds(5)));
+        scoring::rescore_changed(&test.db, &store, test.now, later(1), later(1)).unwrap();
+        assert_eq!((place(on_it[1]), listed(&test.db)), (None, (all - 2, edition)));
+
+        // Whoever is merged into another, or forgotten, is off it at once.
+        test.db.write_here(|conn| homing::customers::merge::merge(conn, CustomerId(on_it[2]), CustomerId(on_it[3])).map_err(DbError::from)).unwrap();
+        homing::privacy::erase(&test.db, &test.secret(), &store, CustomerId(on_it[4]), later(0)).unwrap();
+        assert_eq!(listed(&test.db), (all - 4, edition));
+
+        // A look into the past has a list of its own; the next live run's is a new one, and no other is left.
+        let look = scoring::score_as_of(&test.db, &store, later(-1), later(0)).unwrap();
+        let shown = test.db.read_here(|conn| worklist(conn, &store, &WorklistQuery::first(50, Language::English)).map_err(DbError::from)).unwrap();
+        assert_eq!((shown.historic, shown.items.len() as u64), (true, look.run.summary.at_risk.customers.min(50)));
+        assert_eq!(listed(&test.db), (all - 4, edition));
+        let month = scoring::score_store(&test.db, &store, later(30)).unwrap();
+        let (all, new) = listed(&test.db);
+        assert_eq!((all as u64, new > edition), (month.run.summary.at_risk.customers, true));
+        let editions: Vec<i64> = test.db.read_here(|conn| schema::at_risk_list::table.select(schema::at_risk_list::edition)
+            .distinct().load(conn).map_err(DbError::from)).unwrap();
+        assert_eq!(editions, [new]);
     }
 
     async fn the_erased_and_the_merged_are_not_scored_and_visitors_are_counted_apart(test: TestDb) {

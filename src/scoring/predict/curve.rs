@@ -139,8 +139,8 @@ impl<'a> Curve<'a> {
         count.max(recalibrate::between(self.chance(days), count))
     }
 
-    /// P(an order), as learnt by itself.
-    fn chance(&self, days: f64) -> f64 {
+    /// P(an order), as learnt by itself: [`Self::p_order`] is at most this.
+    pub(super) fn chance(&self, days: f64) -> f64 {
         if let Some((p, _)) = self.by_rule(days) {
             return p;
         }

@@ -18,6 +18,10 @@ pub struct NextOrder {
 const GRID: [f64; 10] = [3.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0, 1095.0, 3650.0];
 
 pub fn next_order(curve: &Curve<'_>) -> NextOrder {
+    // Most customers are not likely to come back at all; how many orders ten years would bring need not be asked then.
+    if curve.chance(GRID[GRID.len() - 1]) < 0.2 {
+        return NextOrder { day20: None, day50: None, day80: None };
+    }
     let asked: [OnceCell<f64>; GRID.len()] = Default::default();
     let reached = |at: usize| *asked[at].get_or_init(|| curve.p_order(GRID[at]));
     let by = |share: f64| day_of(reached, share);
