@@ -276,7 +276,11 @@ fn print(report: &Report, args: &EvaluateLog) {
         (Sufficiency::TooFew { more_repeat_orders }, _) => println!(
             "\nNot enough data yet (about {more_repeat_orders} more repeat orders): the combination is what is usual in shops."
         ),
-        (Sufficiency::TooYoung, _) => println!(
+        (Sufficiency::TooYoung, Choice::Combination | Choice::Baseline(_)) => println!(
+            "\nNot enough data yet (one day of first orders: age and season cannot be told apart). The combination is learnt \
+             from the log all the same."
+        ),
+        (Sufficiency::TooYoung, Choice::Pooled) => println!(
             "\nNot enough data yet (one day of first orders, or too short a past): the combination is what is usual in shops."
         ),
         (_, Choice::Baseline(baseline)) => println!(

@@ -64,7 +64,7 @@ pub fn run(args: &ScoreArgs, db: &Db, store: &Store, clock: Clock) -> Result<(),
 
 fn print_report(report: &Calibration) {
     match &report.note {
-        Some(note) => println!("\nPredictions are what is usual in shops: {note}."),
+        Some(note) => println!("\nPredictions are made by {}: {note}.", choice(report.choice)),
         None => println!("\nPredictions are made by {}.", choice(report.choice)),
     }
     if let Some(opening) = &report.opening {
