@@ -17,8 +17,11 @@ use homing::metrics::Metrics;
 use homing::outbox::claim::{self, Desk};
 use homing::outbox::worker::{self, Clocks, PostOffice};
 use homing::planner::{self, Positions};
-use homing::primitives::{Clock, Delay, StoreId, Timestamp};
+use homing::primitives::{Clock, CustomerId, Delay, StoreId, Timestamp};
 use homing::reports;
+use homing::rules::Condition;
+use homing::rules::condition::{Comparison, Field};
+use homing::situation::audience;
 use homing::stores::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -154,17 +157,29 @@ async fn a_day(db: &Db, test: &TestDb, store: &Arc<Store>) {
         let sent = reports::messages::Wanted { status: Some("sent".into()), ..wanted };
         reports::messages::list(conn, StoreId(1), &sent)?;
         reports::customers::newest(conn, store, None, 50)?;
-        let id = homing::primitives::CustomerId(CUSTOMERS / 2);
+        let id = CustomerId(CUSTOMERS / 2);
         reports::customer::profile(conn, store, id)?;
         reports::timeline::page(conn, id, None, 50)?;
         homing::ledger::store::of_customer(conn, id, None, 50)?;
         let day = reports::today::Day::at(due.day_in(&store.timezone), due, &store.timezone);
         reports::today::due(conn, store, day)?;
+        campaign(conn, store, due)?;
         at_risk(conn, store, due)
     })
     .expect("lists");
     // A process that has just started looks at all that its rules may reach.
     planner::pass(db, store, &test.secret(), Instants::at(due), None).expect("a pass");
+}
+
+/// Pages of a campaign to everybody, and of one to a few.
+fn campaign(conn: &mut Conn, store: &Store, now: Timestamp) -> Result<(), DbError> {
+    let granted = Condition::Is(Comparison::word(Field::Consent, "granted"));
+    for audience in [None, Some(&granted)] {
+        let after = CustomerId(CUSTOMERS / 2);
+        let page = audience::members(conn, store, audience, now, after, 50)?;
+        assert_eq!((page.len(), page[0].0), (50, CUSTOMERS / 2 + 1));
+    }
+    Ok(())
 }
 
 /// The worklist: its first pages, of all segments, of one, of two, and what stands beside each name.
@@ -254,6 +269,22 @@ async fn on_postgresql(test: &TestDb, store: &Arc<Store>) {
     assert!(scanned.is_empty(), "read from end to end: {scanned:?}");
 }
 
+/// As many as the pool may have.
+const READERS: usize = 8;
+
+/// Holds them all at once, since which of them is asked later is left to chance.
+fn listen_to_readers(db: &Db, more: usize, listen: &dyn Fn(&mut Conn)) {
+    if more == 0 {
+        return;
+    }
+    db.read_here(|conn| {
+        listen(conn);
+        listen_to_readers(db, more - 1, listen);
+        Ok::<_, DbError>(())
+    })
+    .expect("a reader");
+}
+
 async fn on_sqlite(test: &TestDb, store: &Arc<Store>) {
     fill(&test.db, test.now);
     let said: Arc<Mutex<BTreeSet<String>>> = Arc::default();
@@ -267,12 +298,7 @@ async fn on_sqlite(test: &TestDb, store: &Arc<Store>) {
             }
         });
     };
-    test.db
-        .read_here(|conn| {
-            listen(conn);
-            Ok::<_, DbError>(())
-        })
-        .unwrap();
+    listen_to_readers(&test.db, READERS, &listen);
     test.db
         .write_here(|conn| {
             listen(conn);
@@ -286,6 +312,7 @@ async fn on_sqlite(test: &TestDb, store: &Arc<Store>) {
         "`rollups`",
         "UPDATE messages SET status = v.column4",
         "FROM customers c",
+        "AND r.customer_id > ",
     ] {
         assert!(said.iter().any(|text| text.contains(part)), "{part} was not heard");
     }
@@ -319,6 +346,9 @@ async fn on_sqlite(test: &TestDb, store: &Arc<Store>) {
         };
         let made =
             |detail: &str| named(detail, "CO-ROUTINE ").or_else(|| named(detail, "MATERIALIZE "));
+        let is_page = text.contains("r.customer_id > ");
+        let sorts = plan.iter().any(|line| line.detail.contains("TEMP B-TREE"));
+        assert!(!is_page || !sorts, "all of a store is sorted for one page of it: {text}");
         let mut made: Vec<String> = plan.iter().filter_map(|line| made(&line.detail)).collect();
         for Line { detail } in &plan {
             let Some(table) = named(detail, "SCAN ") else { continue };
