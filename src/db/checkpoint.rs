@@ -8,14 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 use diesel::r2d2::Pool;
+use diesel::sql_types::BigInt;
 
+use super::Conn;
 use super::pool::ConnManager;
 
 /// From a commit until the log is taken in. The longer, the more often a page changed and is written once; the shorter, the
 /// less is written to the disk at once, which commits wait behind: after a second of a night's writing, a quarter of one.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Pages in the log from which on it is brought to its end, so that the next commit begins it anew. Where it is written over,
+/// a commit waits for its own bytes alone; where the file grows, for the file system's books, too, which take longer.
+const LONG: i64 = 4_096;
 
 /// The thread that does it. It sleeps while nothing is committed, and is joined when this is dropped.
 pub(super) struct Checkpoints {
@@ -32,7 +38,7 @@ struct Running {
 }
 
 impl Checkpoints {
-    pub fn start(readers: Pool<ConnManager>) -> Self {
+    pub fn start(readers: Pool<ConnManager>, writers: Pool<ConnManager>) -> Self {
         let (committed, commits) = sync_channel(1);
         let (going_on, end) = sync_channel(0);
         let turn = Arc::new(Mutex::new(()));
@@ -42,7 +48,7 @@ impl Checkpoints {
                 && end.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout)
             {
                 let _turn = taken(&ours);
-                if let Err(error) = take_in(&readers) {
+                if let Err(error) = take_in(&readers, &writers) {
                     // Nothing is lost: the log grows, and the next round takes it in.
                     tracing::warn!(error = &*error, "the database's log could not be taken in");
                 }
@@ -78,9 +84,28 @@ impl Drop for Checkpoints {
     }
 }
 
-fn take_in(readers: &Pool<ConnManager>) -> Result<(), Box<dyn std::error::Error + 'static>> {
-    // PASSIVE waits for nobody, and nobody waits for it.
-    Ok(readers.get()?.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?)
+fn take_in(
+    readers: &Pool<ConnManager>,
+    writers: &Pool<ConnManager>,
+) -> Result<(), Box<dyn std::error::Error + 'static>> {
+    if checkpoint(&mut *readers.get()?)? < LONG {
+        return Ok(());
+    }
+    // What was committed meanwhile, so that little is left for when the writer stands still.
+    checkpoint(&mut *readers.get()?)?;
+    checkpoint(&mut *writers.get()?)?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Log {
+    #[diesel(sql_type = BigInt)]
+    log: i64,
+}
+
+/// Takes in what it can; how many pages the log holds. PASSIVE waits for nobody, and nobody waits for it.
+fn checkpoint(conn: &mut Conn) -> diesel::QueryResult<i64> {
+    diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(conn).map(|Log { log }| log)
 }
 
 fn taken(turn: &Mutex<()>) -> MutexGuard<'_, ()> {

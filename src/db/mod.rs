@@ -137,7 +137,8 @@ impl Db {
     pub fn open(url: DatabaseUrl) -> Result<Self, DbError> {
         let (readers, writers) = pool::open(&url)?;
         let is_sqlite = url.backend() == Backend::Sqlite;
-        let checkpoints = is_sqlite.then(|| Arc::new(Checkpoints::start(readers.clone())));
+        let checkpoints =
+            is_sqlite.then(|| Arc::new(Checkpoints::start(readers.clone(), writers.clone())));
         Ok(Self { readers, writers, url: Arc::new(url), checkpoints })
     }
 
