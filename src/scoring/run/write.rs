@@ -24,9 +24,9 @@ use crate::stores::Store;
 pub(super) const CHUNK: usize = 8_000;
 const FIRST_CHUNK: usize = 1_000;
 /// How long a write transaction of a run may take: whoever waits behind one is answered soon after.
-const HELD: Duration = Duration::from_millis(40);
+const HELD: Duration = Duration::from_millis(25);
 /// Entries of the at-risk list per transaction.
-pub(super) const LISTED: usize = 10_000;
+pub(super) const LISTED: usize = 5_000;
 /// The list is amended rather than written anew where fewer than one in so many of its places change.
 const FEW: usize = 20;
 
