@@ -202,7 +202,7 @@ impl Writing<'_> {
         let store = self.store.id;
         let before = match self.table {
             Table::Live => self.db.read_here(|conn| -> Result<_, ScoreError> {
-                Ok(store::last_live(conn, store)?.and_then(|run| run.edition))
+                Ok(store::edition_before(conn, store, self.run)?)
             })?,
             Table::Historic => None,
         };

@@ -14,8 +14,8 @@ pub use people::people_after;
 pub(super) use people::{changed_after, customers_after, people_of};
 pub use runs::{Run, Shown, shown, shown_run, shown_table};
 pub(super) use runs::{
-    Table, analyze, begin_run, changed_since, finish_run, last_live, lock_scoring, newest_run,
-    under_way,
+    Table, analyze, begin_run, changed_since, edition_before, finish_run, last_live, lock_scoring,
+    newest_run, under_way,
 };
 pub use scores::StoredForecast;
 pub(super) use scores::{

@@ -126,6 +126,22 @@ pub(in crate::scoring) fn last_live(conn: &mut Conn, store: StoreId) -> QueryRes
     Ok(row.map(run_of))
 }
 
+/// The edition of the at-risk list that the run just before left, where it was a live one and finished. One that was broken
+/// off has changed scores and not the list.
+pub(in crate::scoring) fn edition_before(
+    conn: &mut Conn,
+    store: StoreId,
+    run: i64,
+) -> QueryResult<Option<i64>> {
+    let edition = scoring_runs::table
+        .find((store, run - 1))
+        .filter(scoring_runs::finished.eq(true).and(scoring_runs::historic.eq(false)))
+        .select(scoring_runs::edition)
+        .first::<Option<i64>>(conn)
+        .optional()?;
+    Ok(edition.flatten())
+}
+
 /// When the newest run began, if it has not finished.
 pub(in crate::scoring) fn under_way(
     conn: &mut Conn,
